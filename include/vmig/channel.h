@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * channel - bytes from host to host: TCP, a UNIX socket, a file or a pipe.
+ *
+ * Addresses: "tcp:HOST:PORT", "unix:PATH". One thread may send while another receives.
+ */
+#ifndef VMIG_CHANNEL_H
+#define VMIG_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <vmig/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vmig_channel;
+struct vmig_listener;
+
+/** -EINVAL: not an address; -ECONNREFUSED, -ETIMEDOUT, ...: *ret_error says it. */
+int vmig_channel_connect(const char *address, uint32_t timeout_ms, struct vmig_channel **ret, struct vmig_error *ret_error);
+
+/** -EADDRINUSE, ... Port 0 is any free one; vmig_listener_address() tells it. */
+int vmig_listener_new(const char *address, struct vmig_listener **ret, struct vmig_error *ret_error);
+const char *vmig_listener_address(const struct vmig_listener *listener);
+/** Wait for one peer. @timeout_ms 0: for ever. -ETIMEDOUT. */
+int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, struct vmig_channel **ret);
+void vmig_listener_free(struct vmig_listener *listener);
+
+/** A file or pipe, one way: for writing, or for reading. "-" is standard output or input.
+ *  A file that is written gets its name only in vmig_channel_close() after vmig_channel_commit(): a failed save leaves no file. */
+int vmig_channel_file(const char *path, bool writing, struct vmig_channel **ret, struct vmig_error *ret_error);
+/** Any connected socket, both ways. Takes @fd over. */
+int vmig_channel_socket(int fd, struct vmig_channel **ret);
+
+bool vmig_channel_one_way(const struct vmig_channel *channel);
+/** Back to the first byte of a file that is read. -ESPIPE: not possible. */
+int vmig_channel_rewind(struct vmig_channel *channel);
+/** Send all of it. -EPIPE, -ECONNRESET, -ENOSPC, -ETIMEDOUT, ... */
+int vmig_channel_send(struct vmig_channel *channel, const struct iovec *iov, int n);
+/** Receive at least one byte, at most what @iov holds. 0: the peer has ended. */
+ssize_t vmig_channel_recv(struct vmig_channel *channel, const struct iovec *iov, int n);
+/** A send or receive that makes no progress for so long fails with -ETIMEDOUT. 0: never. */
+void vmig_channel_set_timeout(struct vmig_channel *channel, uint32_t ms);
+/** Wake whoever sends or receives: they and all later calls fail with -ECONNRESET. Any thread. */
+void vmig_channel_shutdown(struct vmig_channel *channel);
+/** Everything sent is on stable storage and the file has its name. 0 for a socket. */
+int vmig_channel_commit(struct vmig_channel *channel);
+void vmig_channel_close(struct vmig_channel *channel);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * migrate - the engine: N devices as one unit, from here to the other end of a channel.
+ *
+ * The stages are those of docs/architecture.md: hello, offer, precopy, quiesce, switchover, verify,
+ * commit, run. A fault before the commit rolls the source back to RUNNING and resets the destination.
+ */
+#ifndef VMIG_MIGRATE_H
+#define VMIG_MIGRATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vmig/channel.h>
+#include <vmig/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VMIG_MIGRATE_DEVICES_MAX 256
+
+enum vmig_stage {
+	VMIG_STAGE_HELLO,
+	VMIG_STAGE_OFFER,
+	VMIG_STAGE_PRECOPY,
+	VMIG_STAGE_QUIESCE,
+	VMIG_STAGE_SWITCHOVER,
+	VMIG_STAGE_VERIFY,
+	VMIG_STAGE_COMMIT,
+	VMIG_STAGE_RUN,
+	VMIG_STAGE_NR,
+};
+
+/** "hello", "offer", ... */
+const char *vmig_stage_name(enum vmig_stage stage);
+
+/**
+ * What the user of the devices does at its stages. All may be NULL. Called from the thread that runs
+ * the migration; negative errno on failure, which fails the migration.
+ */
+struct vmig_migrate_user {
+	/** Stop touching the devices (pause the vCPUs, the workload). Source only. */
+	int (*quiesce)(void *opaque);
+	/** Undo quiesce: the devices run here again. Source, on rollback and after a live save. */
+	void (*resume)(void *opaque);
+	/** The user's own record for device @index: config space, interrupt set-up, anything it needs to go on.
+	 *  Source, after quiesce. *ret is freed with free(); at most 16 MiB. */
+	int (*save_record)(void *opaque, uint32_t index, void **ret, size_t *ret_len);
+	/** Check and take the record. Destination, before READY; the device is in STOP. */
+	int (*load_record)(void *opaque, uint32_t index, const void *record, size_t len);
+	/** The devices run here now. Destination. */
+	void (*start)(void *opaque);
+	void *opaque;
+};
+
+/** A moment in the life of a migration, for progress lines and events. Zero where it does not apply. */
+struct vmig_migrate_event {
+	enum {
+		VMIG_EVENT_STAGE,    /* a stage begins: @stage */
+		VMIG_EVENT_STATE,    /* device @device is now in @state */
+		VMIG_EVENT_PROGRESS, /* about ten a second */
+		VMIG_EVENT_ROUND,    /* a pre-copy round has ended: @round, @bytes so far */
+		VMIG_EVENT_WARNING,  /* @text */
+	} kind;
+	enum vmig_stage stage;
+	uint32_t device, state, round;
+	uint64_t time_ns;	/* since the start */
+	uint64_t bytes;		/* device data moved so far, all devices */
+	uint64_t remaining;	/* initial + dirty bytes, all devices */
+	uint64_t bandwidth;	/* bytes a second */
+	uint64_t dirty_rate;	/* bytes a second */
+	uint64_t expected_downtime_ns;
+	const char *text;
+};
+
+/** Zero is a default for all. */
+struct vmig_migrate_options {
+	uint64_t downtime_ns;	  /* switch over when the rest is expected to fit; 300 ms */
+	uint64_t bandwidth;	  /* most bytes a second; 0: no limit */
+	uint32_t max_rounds;	  /* of pre-copy, then switch over; 30 */
+	uint64_t timeout_ns;	  /* of a silent peer; 30 s */
+	bool no_precopy;
+	bool keep_source;	  /* save --live: the source runs on when done; one-way channels only */
+	void (*event)(const struct vmig_migrate_event *event, void *opaque);
+	void *opaque;
+	const bool *cancel;	  /* polled; true: abort */
+};
+
+/** How it ended; the values are the exit statuses of the command. */
+enum vmig_outcome {
+	VMIG_DONE = 0,
+	VMIG_NOT_DONE = 1,   /* it did not happen and the source runs (destination: reset, reusable) */
+	VMIG_BAD_INPUT = 2,  /* a stream that cannot be read */
+	VMIG_IN_DOUBT = 3,   /* it is not known which side runs */
+	VMIG_SOURCE_LOST = 4 /* it did not happen and the source does not run either */
+};
+
+struct vmig_migrate_result {
+	enum vmig_outcome outcome;
+	int code;	   /* positive errno, 0: done */
+	enum vmig_stage stage; /* the stage reached, or in which it failed */
+	uint64_t stage_ns[VMIG_STAGE_NR]; /* how long each took */
+	uint64_t stage_bytes[VMIG_STAGE_NR]; /* device data moved in each */
+	uint64_t total_ns, downtime_ns; /* downtime: from the first device leaving RUNNING to the last running again, as this side sees it */
+	uint64_t bytes;	   /* device data */
+	uint32_t rounds;   /* of pre-copy */
+	uint32_t resets;   /* of devices, on this side */
+	char reason[1024]; /* for a person: every reason, one a line; "" when done */
+};
+
+/** Run the source's side to the end. Blocks. Returns the outcome (>= 0), or -EINVAL for bad arguments. */
+int vmig_migrate_source(struct vmig_device *const *devices, uint32_t n, struct vmig_channel *channel,
+			const struct vmig_migrate_user *user, const struct vmig_migrate_options *options,
+			struct vmig_migrate_result *ret);
+/** And the destination's. */
+int vmig_migrate_destination(struct vmig_device *const *devices, uint32_t n, struct vmig_channel *channel,
+			     const struct vmig_migrate_user *user, const struct vmig_migrate_options *options,
+			     struct vmig_migrate_result *ret);
+
+/**
+ * Find a device wherever a dead user left it and bring it back to RUNNING: from a state of the saving
+ * group or STOP by walking, from RESUMING or ERROR by a reset.
+ * *ret_was (may be NULL): the state it was found in. *ret_reset (may be NULL): its state was lost by a reset.
+ * Returns 0; or -EIO: it could not be brought to RUNNING; or as vmig_device_set_state().
+ */
+int vmig_recover(struct vmig_device *dev, uint32_t *ret_was, bool *ret_reset);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * user - the user side: open a device that somebody else provides.
+ *
+ * On failure *ret_error (may be NULL) says what and where, since there is no handle yet to ask.
+ */
+#ifndef VMIG_USER_H
+#define VMIG_USER_H
+
+#include <vmig/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Zero is a default for all. */
+struct vmig_vfio_user_config {
+	uint32_t timeout_ms;	/* of the handshake and of each call; 10,000 */
+	uint32_t max_write;	/* most bytes of migration data in one message; 0: what the server negotiates.
+				 * 36,520 for libvfio-user as of June 2026 */
+	uint32_t depth;		/* messages of migration data in flight; 4 */
+	int plain;		/* propose no experimental capability */
+};
+
+/**
+ * Connect to the vfio-user server at @path (or on the connected socket @fd, which is taken over).
+ *
+ * Returns 0, or
+ *   -ENOENT, -ECONNREFUSED, -EACCES   no socket, nobody listens, not allowed
+ *   -EPROTO      what answers is not a vfio-user server, or speaks another major version
+ *   -EBUSY       the device has another user
+ *   -ETIMEDOUT   no answer in time
+ */
+int vmig_open_vfio_user(const char *path, const struct vmig_vfio_user_config *config,
+			struct vmig_device **ret, struct vmig_error *ret_error);
+int vmig_open_vfio_user_fd(int fd, const struct vmig_vfio_user_config *config,
+			   struct vmig_device **ret, struct vmig_error *ret_error);
+
+/**
+ * Open a device of the kernel's VFIO: @path is a cdev (/dev/vfio/devices/vfioN; through iommufd) or a
+ * device's folder in sysfs (through its group and a type1 container).
+ *
+ * Returns 0, or
+ *   -ENOENT      no such device, or it has no IOMMU group
+ *   -EBUSY       the device or its group has another user
+ *   -EINVAL      @path is neither
+ *   -EACCES, -EPERM   not allowed
+ */
+int vmig_open_kernel(const char *path, struct vmig_device **ret, struct vmig_error *ret_error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

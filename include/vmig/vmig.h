@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** All of libvmig. */
+#ifndef VMIG_VMIG_H
+#define VMIG_VMIG_H
+
+#include <vmig/channel.h>
+#include <vmig/device.h>
+#include <vmig/error.h>
+#include <vmig/log.h>
+#include <vmig/migrate.h>
+#include <vmig/model.h>
+#include <vmig/server.h>
+#include <vmig/session.h>
+#include <vmig/space.h>
+#include <vmig/state.h>
+#include <vmig/user.h>
+#include <vmig/version.h>
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * provider - what somebody who provides a vmig_device implements. Private to the library.
+ *
+ * The handle (handle.c) adds: serialised state calls, recovery, the last error, adapters between the
+ * two ways of saving and of loading, the guard against asking for forbidden arcs.
+ *
+ * Every call gets the provider's own pointer and *error to fill on failure (vmig_fault()); the handle
+ * keeps it as the last error. A call that is NULL answers -EOPNOTSUPP.
+ */
+#ifndef VMIG_HANDLE_PROVIDER_H
+#define VMIG_HANDLE_PROVIDER_H
+
+#include <vmig/device.h>
+#include <vmig/space.h>
+
+#include "base/fault.h"
+#include "base/util.h"
+
+/**
+ * A provider's half of a session. Either readv or lend and give_back; either writev or room and filled.
+ * The semantics are those of session.h, without the checks of arguments and of the life of the session.
+ */
+struct vmig_session_ops {
+	ssize_t (*readv)(void *s, const struct iovec *iov, int n, struct vmig_error *error);
+	ssize_t (*lend)(void *s, size_t max, struct iovec *ret_iov, int *ret_n, struct vmig_error *error);
+	void (*give_back)(void *s, size_t used);
+	int (*writev)(void *s, const struct iovec *iov, int n, struct vmig_error *error);
+	ssize_t (*room)(void *s, size_t want, struct iovec *ret_iov, int *ret_n, struct vmig_error *error);
+	int (*filled)(void *s, size_t len, struct vmig_error *error);
+	int (*flush)(void *s, struct vmig_error *error);
+	int (*query_precopy)(void *s, struct vmig_precopy *ret, struct vmig_error *error);
+	void (*close)(void *s);
+};
+
+/** What set_state gives back when a new session has started; ops NULL: none has. */
+struct vmig_session_half {
+	const struct vmig_session_ops *ops;
+	void *s;
+};
+
+struct vmig_provider_ops {
+	void (*close)(void *p);
+	void (*set_timeout)(void *p, uint32_t ms);
+	int (*query_state)(void *p, uint32_t *ret_state, struct vmig_error *error);
+	/** Walk to @target, as one request where the peer takes combinations. No recovery. */
+	int (*set_state)(void *p, uint32_t target, struct vmig_session_half *ret, struct vmig_error *error);
+	int (*reset)(void *p, struct vmig_error *error);
+	int (*query_stop_copy_size)(void *p, uint64_t *ret, struct vmig_error *error);
+
+	int (*query_region)(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error);
+	int (*region_read)(void *p, uint32_t index, uint64_t offset, void *buf, size_t len, struct vmig_error *error);
+	int (*region_write)(void *p, uint32_t index, uint64_t offset, const void *buf, size_t len,
+			    struct vmig_error *error);
+	int (*query_ioeventfds)(void *p, uint32_t index, struct vmig_ioeventfd *ret, int max, struct vmig_error *error);
+	int (*query_irq)(void *p, uint32_t index, struct vmig_irq *ret, struct vmig_error *error);
+	int (*set_irqs)(void *p, const struct vmig_irq_set *set, struct vmig_error *error);
+
+	int (*map_dma)(void *p, const struct vmig_dma *map, struct vmig_error *error);
+	int (*unmap_dma)(void *p, uint64_t iova, uint64_t size, struct vmig_error *error);
+	int (*dma_log_start)(void *p, uint64_t *page_size, const struct vmig_range *ranges, uint32_t n,
+			     struct vmig_error *error);
+	int (*dma_log_stop)(void *p, struct vmig_error *error);
+	int (*dma_log_report)(void *p, uint64_t iova, uint64_t length, uint64_t page_size, uint64_t *bitmap,
+			      struct vmig_error *error);
+};
+
+/**
+ * Make a handle. @info is copied (generation starts at 1). The provider belongs to the handle: its
+ * close is called by vmig_device_close(). -ENOMEM: nothing was taken over.
+ */
+int vmig_device_new(const struct vmig_provider_ops *ops, void *p, const struct vmig_device_info *info,
+		    struct vmig_device **ret);
+
+#endif
