@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The options of all verbs are one table; parsing and --help both read it. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+enum kind { FLAG, TEXT, COUNT, TIME, RATE, TO };
+
+struct row {
+	const char *name, *value;
+	uint32_t group;
+	enum kind kind;
+	size_t at; /* in struct tool_options */
+	const char *help;
+};
+
+#define AT(member) offsetof(struct tool_options, member)
+
+static const struct row rows[] = {
+	{ "socket", "PATH", TOOL_OPT_SERVE, TEXT, AT(socket), "listen on this UNIX socket" },
+	{ "socket-path", "PATH", TOOL_OPT_SERVE, TEXT, AT(socket),
+	  "the same, as the vfio-user backend conventions have it" },
+	{ "fd", "N", TOOL_OPT_SERVE, TEXT, AT(fd), "serve this inherited socket, connected or listening" },
+	{ "plain", NULL, TOOL_OPT_SERVE, FLAG, AT(plain),
+	  "offer no experimental capability, as other servers" },
+	{ "to", "DEVICE...", TOOL_OPT_TO, TO, 0, "where to, in the same order; all words after it" },
+	{ "live", NULL, TOOL_OPT_LIVE, FLAG, AT(live), "the source runs on when it is saved" },
+	{ "recover", NULL, TOOL_OPT_RECOVER, FLAG, AT(recover),
+	  "bring the device back to RUNNING, wherever a dead user left it" },
+	{ "verify", NULL, TOOL_OPT_VERIFY, FLAG, AT(verify), "check all lengths and digests" },
+	{ "downtime", "TIME", TOOL_OPT_SOURCE, TIME, AT(downtime_ns),
+	  "switch over when the rest is expected to fit in it (300ms)" },
+	{ "bandwidth", "RATE", TOOL_OPT_SOURCE, RATE, AT(bandwidth), "send no more than this (no limit)" },
+	{ "max-rounds", "N", TOOL_OPT_SOURCE, COUNT, AT(max_rounds), "of pre-copy; then switch over (30)" },
+	{ "no-precopy", NULL, TOOL_OPT_SOURCE, FLAG, AT(no_precopy), "stop the device, then copy" },
+	{ "workload", NULL, TOOL_OPT_WORKLOAD, FLAG, AT(workload),
+	  "keep the nics busy all the time, and count their records" },
+	{ "workload-time", "TIME", TOOL_OPT_WORKLOAD, TIME, AT(workload_ns),
+	  "how long before and after (1s)" },
+	{ "timeout", "TIME", TOOL_OPT_TIMEOUT, TIME, AT(timeout_ns),
+	  "of a silent peer or device (30s; a device: 10s)" },
+	{ "json", NULL, TOOL_OPT_JSON, FLAG, AT(json), "for programs" },
+	{ "quiet", NULL, TOOL_OPT_QUIET, FLAG, AT(quiet), "say nothing but errors" },
+	{ "help", NULL, UINT32_MAX, FLAG, AT(help), "this text" },
+};
+
+static int bad_number(const char *name, const char *text, int r, const char *noun, const char *example)
+{
+	if (r == -ERANGE)
+		return tool_fail(VMIG_BAD_INPUT, "--%s: '%s' is too large for a %s", name, text, noun);
+	return tool_fail(VMIG_BAD_INPUT, "--%s: '%s' is not a %s: write it like %s", name, text, noun,
+			 example);
+}
+
+static int parse_count(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	*ret = strtoull(text, &end, 10);
+	if (*end)
+		return -EINVAL;
+	return errno || *ret > UINT32_MAX ? -ERANGE : 0;
+}
+
+static int set(const struct row *row, const char *value, struct tool_options *o)
+{
+	void *at = (char *)o + row->at;
+	int r;
+
+	switch (row->kind) {
+	case FLAG:
+		*(bool *)at = true;
+		return 0;
+	case TEXT:
+		*(const char **)at = value;
+		return 0;
+	case COUNT:
+		r = parse_count(value, at);
+		return r ? bad_number(row->name, value, r, "number", "30") : 0;
+	case TIME:
+		r = tool_parse_time(value, at);
+		return r ? bad_number(row->name, value, r, "time", "50ms or 1s") : 0;
+	case RATE:
+		r = tool_parse_rate(value, at);
+		return r ? bad_number(row->name, value, r, "rate", "100M/s or 1G/s") : 0;
+	case TO:
+		o->n_before_to = o->n_words;
+		return 0;
+	}
+	return 0;
+}
+
+/* "name" or "name=value": *@ret_value is NULL or what follows the '='. */
+static const struct row *find_row(uint32_t groups, const char *text, const char **ret_value)
+{
+	size_t len = strcspn(text, "=");
+
+	for (size_t i = 0; i < TOOL_ARRAY_SIZE(rows); i++) {
+		if (!(rows[i].group & groups) && rows[i].group != UINT32_MAX)
+			continue;
+		if (strlen(rows[i].name) != len || strncmp(rows[i].name, text, len))
+			continue;
+		*ret_value = text[len] ? text + len + 1 : NULL;
+		return &rows[i];
+	}
+	return NULL;
+}
+
+static bool takes_value(const struct row *row)
+{
+	return row->kind != FLAG && row->kind != TO;
+}
+
+static int parse_one(const struct tool_verb *verb, int argc, char **argv, int *i, struct tool_options *o)
+{
+	const char *value = NULL;
+	const struct row *row = find_row(verb->options, argv[*i] + 2, &value);
+
+	if (!row)
+		return tool_fail(VMIG_BAD_INPUT, "unknown option '%s': 'vmig help %s' lists the options",
+				 argv[*i], verb->name);
+	if (!takes_value(row) && value)
+		return tool_fail(VMIG_BAD_INPUT, "--%s: takes no value with '='", row->name);
+	if (takes_value(row) && !value) {
+		if (*i + 1 >= argc)
+			return tool_fail(VMIG_BAD_INPUT, "--%s: a value is missing: --%s %s", row->name,
+					 row->name, row->value);
+		value = argv[++*i];
+	}
+	return set(row, value, o);
+}
+
+int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret)
+{
+	bool only_words = false;
+	int r;
+
+	*ret = (struct tool_options){ .words = argv, .n_before_to = -1 };
+	for (int i = 0; i < argc; i++) {
+		if (only_words || argv[i][0] != '-' || !argv[i][1]) {
+			argv[ret->n_words++] = argv[i];
+		} else if (!strcmp(argv[i], "--")) {
+			only_words = true;
+		} else if (!strcmp(argv[i], "-h")) {
+			ret->help = true;
+		} else if (argv[i][1] != '-') {
+			return tool_fail(VMIG_BAD_INPUT,
+					 "unknown option '%s': 'vmig help %s' lists the options", argv[i],
+					 verb->name);
+		} else {
+			r = parse_one(verb, argc, argv, &i, ret);
+			if (r)
+				return r;
+		}
+	}
+	return 0;
+}
+
+void tool_options_print(const struct tool_verb *verb, FILE *to)
+{
+	char left[40];
+
+	for (size_t i = 0; i < TOOL_ARRAY_SIZE(rows); i++) {
+		if (!(rows[i].group & verb->options) && rows[i].group != UINT32_MAX)
+			continue;
+		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
+			 rows[i].value ? rows[i].value : "");
+		fprintf(to, "  %-22s %s\n", left, rows[i].help);
+	}
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * tool - what the files of the command share.
+ *
+ * A verb is a row in a table: its words, its options and one function that returns the exit status.
+ * Exit statuses are enum vmig_outcome. Whatever goes wrong is said in one line on stderr by
+ * tool_fail(): where, what, why, what to do.
+ */
+#ifndef VMIG_TOOLS_TOOL_H
+#define VMIG_TOOLS_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <vmig/vmig.h>
+
+#define TOOL_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* --- options ------------------------------------------------------------------------------- */
+
+/* Groups of options; a verb names those that it takes. */
+#define TOOL_OPT_JSON (1u << 0)
+#define TOOL_OPT_QUIET (1u << 1)
+#define TOOL_OPT_TIMEOUT (1u << 2)
+#define TOOL_OPT_SOURCE (1u << 3) /* what a source decides: downtime, bandwidth, rounds */
+#define TOOL_OPT_WORKLOAD (1u << 4)
+#define TOOL_OPT_TO (1u << 5)
+#define TOOL_OPT_LIVE (1u << 6)
+#define TOOL_OPT_RECOVER (1u << 7)
+#define TOOL_OPT_VERIFY (1u << 8)
+#define TOOL_OPT_SERVE (1u << 9)
+#define TOOL_OPT_RUN (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD)
+
+/** What the command line said. Zero or NULL: not given. */
+struct tool_options {
+	char **words; /* what is not an option, in order */
+	int n_words;
+	int n_before_to; /* how many of them stand before --to; -1: no --to */
+	uint64_t downtime_ns, bandwidth, timeout_ns, workload_ns;
+	uint64_t max_rounds;
+	const char *socket, *fd;
+	bool json, quiet, no_precopy, workload, live, recover, verify, plain, help;
+};
+
+struct tool_verb {
+	const char *name;
+	const char *words;   /* "DEVICE... FILE" */
+	const char *about;   /* one line */
+	const char *more;    /* paragraphs for --help; "" if there are none */
+	const char *example; /* a command that can be typed */
+	uint32_t options;    /* TOOL_OPT_* */
+	int min_words;
+	int (*run)(const struct tool_options *o);
+};
+
+extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
+	tool_receive, tool_inspect;
+
+/** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
+int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);
+void tool_options_print(const struct tool_verb *verb, FILE *to);
+
+/** "300ms", "1s": with its unit. 0 or -EINVAL, -ERANGE. */
+int tool_parse_time(const char *text, uint64_t *ret_ns);
+/** "1G/s", "1G". 0 or -EINVAL, -ERANGE. */
+int tool_parse_rate(const char *text, uint64_t *ret);
+
+/* --- saying things ------------------------------------------------------------------------- */
+
+/** Who speaks in errors, and where the rest goes: stdout, or stderr while stdout carries a stream. */
+void tool_say_begin(const char *verb, bool json, bool quiet);
+void tool_say_stdout_is_taken(void);
+bool tool_say_json(void);
+bool tool_say_quiet(void);
+FILE *tool_out(void);
+
+/** One line on stderr; returns @status. Newlines within become "; ". */
+__attribute__((format(printf, 2, 3))) int tool_fail(int status, const char *format, ...);
+__attribute__((format(printf, 1, 2))) void tool_warn(const char *format, ...);
+
+/** Redraw the one line on a terminal; no-op elsewhere. */
+void tool_progress(const char *line);
+void tool_progress_end(void);
+
+/** "1.5 GiB", "12.3 ms" into @buf, which is returned. */
+#define TOOL_TEXT_MAX 32
+const char *tool_text_size(uint64_t bytes, char buf[TOOL_TEXT_MAX]);
+const char *tool_text_time(uint64_t ns, char buf[TOOL_TEXT_MAX]);
+
+#endif
