@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The payloads of the stream's records. Each put stands above its get; the fields are in the same order. */
+#include <string.h>
+
+#include "base/util.h"
+#include "wire/stream.h"
+
+static int ok(const struct vmig_cursor *c)
+{
+	return vmig_cursor_ok(c) ? 0 : -EBADMSG;
+}
+
+void vmig_hello_put(struct vmig_cursor *c, const struct vmig_hello *m)
+{
+	vmig_cursor_put_u32(c, m->n_devices);
+	vmig_cursor_put_u32(c, m->flags);
+	vmig_cursor_put_u32(c, m->max_data);
+}
+
+int vmig_hello_get(struct vmig_cursor *c, struct vmig_hello *ret)
+{
+	struct vmig_hello m;
+
+	m.n_devices = vmig_cursor_u32(c);
+	m.flags = vmig_cursor_u32(c);
+	m.max_data = vmig_cursor_u32(c);
+	if (!vmig_cursor_ok(c) || !m.n_devices || m.n_devices > VMIG_LIMIT_DEVICES || !m.max_data)
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+static void text_put(struct vmig_cursor *c, const char *text)
+{
+	size_t len = strnlen(text, VMIG_OFFER_TEXT_MAX - 1);
+
+	vmig_cursor_put_u16(c, (uint16_t)len);
+	vmig_cursor_put(c, text, len);
+}
+
+/* A peer's text goes to a terminal one day: nothing but printable ASCII and UTF-8's upper bytes. */
+static bool text_get(struct vmig_cursor *c, char ret[VMIG_OFFER_TEXT_MAX])
+{
+	uint16_t len = vmig_cursor_u16(c);
+
+	if (len >= VMIG_OFFER_TEXT_MAX)
+		return false;
+	vmig_cursor_copy(c, ret, len);
+	ret[len] = '\0';
+	for (uint16_t i = 0; i < len; i++)
+		if ((unsigned char)ret[i] < ' ' || ret[i] == 0x7f)
+			return false;
+	return vmig_cursor_ok(c);
+}
+
+void vmig_offer_put(struct vmig_cursor *c, const struct vmig_offer *m)
+{
+	vmig_cursor_put_u64(c, m->migration_flags);
+	vmig_cursor_put_u32(c, m->traits);
+	vmig_cursor_put_u32(c, m->has);
+	vmig_cursor_put_u32(c, m->flags);
+	vmig_cursor_put_u64(c, m->stop_copy_size);
+	text_put(c, m->identity);
+	text_put(c, m->format);
+	text_put(c, m->name);
+	vmig_cursor_put_u32(c, m->opaque_len);
+	vmig_cursor_put(c, m->opaque, m->opaque_len);
+}
+
+int vmig_offer_get(struct vmig_cursor *c, struct vmig_offer *ret)
+{
+	struct vmig_offer m;
+
+	m.migration_flags = vmig_cursor_u64(c);
+	m.traits = vmig_cursor_u32(c);
+	m.has = vmig_cursor_u32(c);
+	m.flags = vmig_cursor_u32(c);
+	m.stop_copy_size = vmig_cursor_u64(c);
+	if (!text_get(c, m.identity) || !text_get(c, m.format) || !text_get(c, m.name))
+		return -EBADMSG;
+	m.opaque_len = vmig_cursor_u32(c);
+	if (m.opaque_len > VMIG_OFFER_OPAQUE_MAX)
+		return -EBADMSG;
+	m.opaque = vmig_cursor_bytes(c, m.opaque_len);
+	if (!vmig_cursor_ok(c))
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+void vmig_device_end_put(struct vmig_cursor *c, const struct vmig_device_end *m)
+{
+	vmig_cursor_put_u64(c, m->length);
+	vmig_cursor_put_u64(c, m->chain);
+}
+
+int vmig_device_end_get(struct vmig_cursor *c, struct vmig_device_end *ret)
+{
+	ret->length = vmig_cursor_u64(c);
+	ret->chain = vmig_cursor_u64(c);
+	return ok(c);
+}
+
+void vmig_user_piece_put(struct vmig_cursor *c, const struct vmig_user_piece *m)
+{
+	vmig_cursor_put_u32(c, m->total);
+	vmig_cursor_put_u32(c, m->offset);
+	vmig_cursor_put(c, m->bytes, m->len);
+}
+
+/* The one payload whose end is the record's: all that follows the two fields is the piece. */
+int vmig_user_piece_get(struct vmig_cursor *c, struct vmig_user_piece *ret)
+{
+	struct vmig_user_piece m;
+
+	m.total = vmig_cursor_u32(c);
+	m.offset = vmig_cursor_u32(c);
+	m.len = (uint32_t)c->left;
+	m.bytes = vmig_cursor_bytes(c, m.len);
+	if (!vmig_cursor_ok(c) || m.total > VMIG_LIMIT_USER_RECORD || m.offset > m.total ||
+	    m.len > m.total - m.offset)
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+void vmig_fin_put(struct vmig_cursor *c, const struct vmig_fin *m)
+{
+	vmig_cursor_put_u32(c, m->n_devices);
+	vmig_cursor_put_u64(c, m->length);
+	vmig_cursor_put_u64(c, m->chain);
+}
+
+int vmig_fin_get(struct vmig_cursor *c, struct vmig_fin *ret)
+{
+	ret->n_devices = vmig_cursor_u32(c);
+	ret->length = vmig_cursor_u64(c);
+	ret->chain = vmig_cursor_u64(c);
+	return ok(c);
+}
+
+void vmig_abort_put(struct vmig_cursor *c, const struct vmig_abort *m)
+{
+	uint32_t len = MIN(m->text_len, VMIG_REASON_MAX);
+
+	vmig_cursor_put_u32(c, m->code);
+	vmig_cursor_put_u32(c, len);
+	vmig_cursor_put(c, m->text, len);
+}
+
+int vmig_abort_get(struct vmig_cursor *c, struct vmig_abort *ret)
+{
+	struct vmig_abort m;
+
+	m.code = vmig_cursor_u32(c);
+	m.text_len = vmig_cursor_u32(c);
+	if (m.text_len > VMIG_REASON_MAX)
+		return -EBADMSG;
+	m.text = vmig_cursor_bytes(c, m.text_len);
+	if (!vmig_cursor_ok(c))
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+void vmig_number_put(struct vmig_cursor *c, uint64_t number)
+{
+	vmig_cursor_put_u64(c, number);
+}
+
+int vmig_number_get(struct vmig_cursor *c, uint64_t *ret)
+{
+	*ret = vmig_cursor_u64(c);
+	return ok(c);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "wire/stream.h"
+
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/util.h"
+
+/* As PNG's: a stream that went through a text conversion is seen at once. */
+static const uint8_t magic[8] = { 0x89, 'V', 'M', 'I', 'G', '\r', '\n', 0x1a };
+
+static const struct {
+	const char *name;
+	uint32_t limit;
+} types[VMIG_RECORD_NR] = {
+	[VMIG_RECORD_HELLO] = { "HELLO", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_OFFER] = { "OFFER", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_ACCEPT] = { "ACCEPT", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_REFUSE] = { "REFUSE", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_INITIAL] = { "INITIAL", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_INITIAL_LOADED] = { "INITIAL_LOADED", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_PRECOPY_DONE] = { "PRECOPY_DONE", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_DATA] = { "DATA", VMIG_LIMIT_RECORD_DATA },
+	[VMIG_RECORD_DEVICE_END] = { "DEVICE_END", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_USER_RECORD] = { "USER_RECORD", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_FIN] = { "FIN", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_READY] = { "READY", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_PROMISE] = { "PROMISE", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_COMMITTED] = { "COMMITTED", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_RUNNING] = { "RUNNING", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_ABORT] = { "ABORT", VMIG_LIMIT_RECORD_CONTROL },
+	[VMIG_RECORD_PROGRESS] = { "PROGRESS", VMIG_LIMIT_RECORD_CONTROL },
+};
+
+const char *vmig_record_name(uint32_t type)
+{
+	return type < VMIG_RECORD_NR ? types[type].name : NULL;
+}
+
+uint32_t vmig_record_limit(uint32_t type)
+{
+	return vmig_record_name(type) ? types[type].limit : VMIG_LIMIT_RECORD_CONTROL;
+}
+
+static uint32_t head_check(const uint8_t head[VMIG_STREAM_HEAD_LEN])
+{
+	return (uint32_t)vmig_digest_of(head, VMIG_STREAM_HEAD_LEN - sizeof(uint32_t));
+}
+
+void vmig_stream_put_head(uint8_t out[VMIG_STREAM_HEAD_LEN], const struct vmig_stream_head *head)
+{
+	struct vmig_cursor c = vmig_cursor_into(out, VMIG_STREAM_HEAD_LEN);
+
+	vmig_cursor_put(&c, magic, sizeof(magic));
+	vmig_cursor_put_u16(&c, head->major);
+	vmig_cursor_put_u16(&c, head->minor);
+	vmig_cursor_put(&c, head->attempt, sizeof(head->attempt));
+	vmig_cursor_put_u32(&c, head_check(out));
+}
+
+void vmig_stream_put_header(uint8_t out[VMIG_STREAM_HEADER_LEN], const struct vmig_record *record,
+			    const uint8_t attempt[16])
+{
+	struct vmig_cursor c = vmig_cursor_into(out, VMIG_STREAM_HEADER_LEN);
+
+	vmig_cursor_put_u16(&c, record->type);
+	vmig_cursor_put_u16(&c, record->flags);
+	vmig_cursor_put_u32(&c, record->device);
+	vmig_cursor_put_u32(&c, record->length);
+	vmig_cursor_put_u32(&c, record->number);
+	vmig_cursor_put(&c, attempt, 16);
+	vmig_cursor_put_u64(&c, record->digest);
+	vmig_cursor_put_u64(&c, vmig_digest_of(out, VMIG_STREAM_HEADER_LEN - sizeof(uint64_t)));
+}
+
+void vmig_stream_decoder_init(struct vmig_stream_decoder *d, const uint8_t *attempt)
+{
+	memset(d, 0, sizeof(*d));
+	d->at = VMIG_STREAM_IN_HEAD;
+	if (!attempt)
+		return;
+	memcpy(d->head.attempt, attempt, sizeof(d->head.attempt));
+	d->attempt_known = true;
+}
+
+static uint32_t own_len(const struct vmig_stream_decoder *d)
+{
+	return d->at == VMIG_STREAM_IN_HEAD ? VMIG_STREAM_HEAD_LEN : VMIG_STREAM_HEADER_LEN;
+}
+
+void vmig_stream_room(struct vmig_stream_decoder *d, struct iovec *ret)
+{
+	ret->iov_base = d->buf + d->have;
+	ret->iov_len = d->at == VMIG_STREAM_BROKEN ? 0 : own_len(d) - d->have;
+}
+
+static int bad(struct vmig_stream_decoder *d, struct vmig_error *error, int code, const char *what)
+{
+	d->at = VMIG_STREAM_BROKEN;
+	return vmig_fault(error, code, "stream", "at byte %llu: %s", (unsigned long long)d->offset, what);
+}
+
+static int judge_head(struct vmig_stream_decoder *d, struct vmig_error *error)
+{
+	struct vmig_cursor c = vmig_cursor_over(d->buf, VMIG_STREAM_HEAD_LEN);
+	struct vmig_stream_head head;
+	uint8_t start[sizeof(magic)];
+
+	vmig_cursor_copy(&c, start, sizeof(start));
+	head.major = vmig_cursor_u16(&c);
+	head.minor = vmig_cursor_u16(&c);
+	vmig_cursor_copy(&c, head.attempt, sizeof(head.attempt));
+	if (memcmp(start, magic, sizeof(magic)))
+		return bad(d, error, -EBADMSG, "this is not a migration stream");
+	if (vmig_cursor_u32(&c) != head_check(d->buf))
+		return bad(d, error, -EBADMSG, "the head is damaged");
+	if (head.major != VMIG_STREAM_MAJOR) {
+		d->at = VMIG_STREAM_BROKEN;
+		return vmig_fault(error, -EPROTONOSUPPORT, "stream", "version %u.%u; this end speaks %u.%u",
+				  head.major, head.minor, VMIG_STREAM_MAJOR, VMIG_STREAM_MINOR);
+	}
+	if (d->attempt_known && memcmp(head.attempt, d->head.attempt, sizeof(head.attempt)))
+		return bad(d, error, -EBADMSG, "the head is one of another attempt");
+	d->head = head;
+	d->attempt_known = true;
+	d->at = VMIG_STREAM_IN_HEADER;
+	return 0;
+}
+
+static int judge_number(struct vmig_stream_decoder *d, const struct vmig_record *r, struct vmig_error *error)
+{
+	uint32_t ahead = r->number - d->next_number;
+
+	if (!ahead)
+		return 0;
+	d->at = VMIG_STREAM_BROKEN;
+	return vmig_fault(error, -EPROTO, "stream", "at byte %llu: record %u where %u belongs: %s",
+			  (unsigned long long)d->offset, r->number, d->next_number,
+			  ahead < UINT32_MAX / 2 ? "records are missing" : "doubled or out of order");
+}
+
+static int judge_type(struct vmig_stream_decoder *d, const struct vmig_record *r, struct vmig_error *error)
+{
+	const char *name = vmig_record_name(r->type);
+
+	if (!name && !(r->flags & VMIG_RECORD_OPTIONAL)) {
+		d->at = VMIG_STREAM_BROKEN;
+		return vmig_fault(error, -EPROTO, "stream",
+				  "at byte %llu: record %u is of the unknown type %u",
+				  (unsigned long long)d->offset, r->number, r->type);
+	}
+	if (r->length <= vmig_record_limit(r->type))
+		return 0;
+	d->at = VMIG_STREAM_BROKEN;
+	return vmig_fault(error, -E2BIG, "stream",
+			  "at byte %llu: a %s record of %u bytes; at most %u are allowed",
+			  (unsigned long long)d->offset, name ? name : "unknown", r->length,
+			  vmig_record_limit(r->type));
+}
+
+static int judge_header(struct vmig_stream_decoder *d, struct vmig_error *error)
+{
+	struct vmig_cursor c = vmig_cursor_over(d->buf, VMIG_STREAM_HEADER_LEN);
+	struct vmig_record r;
+	uint8_t attempt[16];
+	int err;
+
+	r.type = vmig_cursor_u16(&c);
+	r.flags = vmig_cursor_u16(&c);
+	r.device = vmig_cursor_u32(&c);
+	r.length = vmig_cursor_u32(&c);
+	r.number = vmig_cursor_u32(&c);
+	vmig_cursor_copy(&c, attempt, sizeof(attempt));
+	r.digest = vmig_cursor_u64(&c);
+	if (vmig_cursor_u64(&c) != vmig_digest_of(d->buf, VMIG_STREAM_HEADER_LEN - sizeof(uint64_t)))
+		return bad(d, error, -EBADMSG, "a record's header is damaged (its digest is wrong)");
+	if (memcmp(attempt, d->head.attempt, sizeof(attempt)))
+		return bad(d, error, -EBADMSG, "a record of another attempt");
+	err = judge_number(d, &r, error);
+	if (!err)
+		err = judge_type(d, &r, error);
+	if (err)
+		return err;
+	d->record = r;
+	d->next_number++;
+	d->payload_left = r.length;
+	if (r.length)
+		d->at = VMIG_STREAM_IN_PAYLOAD;
+	vmig_digest_start(&d->digest);
+	if (!r.length && r.digest != vmig_digest_of(NULL, 0))
+		return bad(d, error, -EBADMSG, "an empty record with the digest of another");
+	return 1;
+}
+
+int vmig_stream_filled(struct vmig_stream_decoder *d, size_t len, struct vmig_error *error)
+{
+	uint32_t whole = own_len(d);
+	int r;
+
+	if (d->at == VMIG_STREAM_BROKEN || d->at == VMIG_STREAM_IN_PAYLOAD || len > whole - d->have)
+		return bad(d, error, -EINVAL, "out of turn");
+	d->have += (uint32_t)len;
+	if (d->have < whole)
+		return 0;
+	r = d->at == VMIG_STREAM_IN_HEAD ? judge_head(d, error) : judge_header(d, error);
+	if (r >= 0) {
+		d->have = 0;
+		d->offset += whole;
+	}
+	return r;
+}
+
+int vmig_stream_payload(struct vmig_stream_decoder *d, const void *data, size_t len, struct vmig_error *error)
+{
+	if (d->at != VMIG_STREAM_IN_PAYLOAD || len > d->payload_left)
+		return bad(d, error, -EINVAL, "out of turn");
+	vmig_digest_add(&d->digest, data, len);
+	d->payload_left -= (uint32_t)len;
+	if (d->payload_left)
+		return 0;
+	if (vmig_digest_value(&d->digest) != d->record.digest) {
+		const char *name = vmig_record_name(d->record.type);
+
+		d->at = VMIG_STREAM_BROKEN;
+		return vmig_fault(
+			error, -EBADMSG, "stream",
+			"at byte %llu: the payload of record %u (%s) is damaged: its digest is wrong",
+			(unsigned long long)d->offset, d->record.number, name ? name : "unknown");
+	}
+	d->offset += d->record.length;
+	d->at = VMIG_STREAM_IN_HEADER;
+	return 1;
+}
+
+bool vmig_stream_may_end(const struct vmig_stream_decoder *d)
+{
+	return d->at == VMIG_STREAM_IN_HEADER && !d->have;
+}
