@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* socket - a connected stream socket, both ways: TCP, UNIX, or one that the caller has. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/io.h"
+#include "channel/provider.h"
+
+/* More pieces than one sendmsg of ours has: a header and a loan. */
+#define PIECES_MAX 32
+
+struct socket_channel {
+	int fd;
+	uint32_t timeout_ms;
+	bool down; /* atomic; set once */
+};
+
+static bool is_down(struct socket_channel *s)
+{
+	return __atomic_load_n(&s->down, __ATOMIC_ACQUIRE);
+}
+
+static int socket_send(void *self, const struct iovec *iov, int n)
+{
+	struct socket_channel *s = self;
+	struct iovec copy[PIECES_MAX], *at = copy;
+	int r;
+
+	if (n < 0 || n > PIECES_MAX)
+		return -EINVAL;
+	memcpy(copy, iov, (size_t)n * sizeof(*iov));
+	while (vmig_iov_skip(&at, &n, 0), n) {
+		struct msghdr msg = { .msg_iov = at, .msg_iovlen = (size_t)n };
+		ssize_t done = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (done >= 0) {
+			vmig_iov_skip(&at, &n, (size_t)done);
+			continue;
+		}
+		if (is_down(s))
+			return -ECONNRESET;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return -errno;
+		r = vmig_channel_wait(s->fd, POLLOUT, -1, s->timeout_ms);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static ssize_t socket_recv(void *self, const struct iovec *iov, int n)
+{
+	struct socket_channel *s = self;
+
+	for (;;) {
+		struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+		ssize_t done = recvmsg(s->fd, &msg, MSG_DONTWAIT);
+		int r;
+
+		if (is_down(s))
+			return -ECONNRESET;
+		if (done >= 0)
+			return done;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return -errno;
+		r = vmig_channel_wait(s->fd, POLLIN, -1, s->timeout_ms);
+		if (r)
+			return r;
+	}
+}
+
+static void socket_set_timeout(void *self, uint32_t ms)
+{
+	struct socket_channel *s = self;
+
+	s->timeout_ms = ms;
+}
+
+static void socket_shutdown(void *self)
+{
+	struct socket_channel *s = self;
+
+	/* What was sent still arrives; a poll in another thread wakes up. */
+	__atomic_store_n(&s->down, true, __ATOMIC_RELEASE);
+	shutdown(s->fd, SHUT_RDWR);
+}
+
+static void socket_close(void *self)
+{
+	struct socket_channel *s = self;
+
+	close(s->fd);
+	free(s);
+}
+
+static const struct vmig_channel_ops socket_ops = {
+	.send = socket_send,
+	.recv = socket_recv,
+	.set_timeout = socket_set_timeout,
+	.shutdown = socket_shutdown,
+	.close = socket_close,
+};
+
+int vmig_channel_socket(int fd, struct vmig_channel **ret)
+{
+	int type, one = 1;
+	socklen_t len = sizeof(type);
+	struct socket_channel *s;
+	int r;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return -errno;
+	if (type != SOCK_STREAM)
+		return -EINVAL;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->fd = fd;
+	r = vmig_channel_new(&socket_ops, s, false, ret);
+	if (r) {
+		free(s);
+		return r;
+	}
+	/* Fails for a UNIX socket, which has no such delay. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return 0;
+}
