@@ -13,6 +13,7 @@
 #include <vmig/session.h>
 #include <vmig/space.h>
 #include <vmig/state.h>
+#include <vmig/stream.h>
 #include <vmig/user.h>
 #include <vmig/version.h>
 

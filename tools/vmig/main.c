@@ -5,6 +5,7 @@
 #include "tool.h"
 
 static const struct tool_verb *const verbs[] = {
+	&tool_inspect,
 	NULL,
 };
 
@@ -86,8 +87,7 @@ static int run(const struct tool_verb *verb, int argc, char **argv)
 static int flush_stdout(int status)
 {
 	if ((fflush(stdout) || ferror(stdout)) && !status)
-		return tool_fail(VMIG_NOT_DONE,
-				 "standard output: cannot be written: %m");
+		return tool_fail(VMIG_NOT_DONE, "standard output: cannot be written: %m");
 	return status;
 }
 
