@@ -49,10 +49,12 @@ struct vmig_provider_ops {
 	int (*query_stop_copy_size)(void *p, uint64_t *ret, struct vmig_error *error);
 
 	int (*query_region)(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error);
-	int (*region_read)(void *p, uint32_t index, uint64_t offset, void *buf, size_t len, struct vmig_error *error);
+	int (*region_read)(void *p, uint32_t index, uint64_t offset, void *buf, size_t len,
+			   struct vmig_error *error);
 	int (*region_write)(void *p, uint32_t index, uint64_t offset, const void *buf, size_t len,
 			    struct vmig_error *error);
-	int (*query_ioeventfds)(void *p, uint32_t index, struct vmig_ioeventfd *ret, int max, struct vmig_error *error);
+	int (*query_ioeventfds)(void *p, uint32_t index, struct vmig_ioeventfd *ret, int max,
+				struct vmig_error *error);
 	int (*query_irq)(void *p, uint32_t index, struct vmig_irq *ret, struct vmig_error *error);
 	int (*set_irqs)(void *p, const struct vmig_irq_set *set, struct vmig_error *error);
 
