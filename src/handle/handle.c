@@ -238,7 +238,8 @@ static void recover_to(struct vmig_device *dev, uint32_t recover, struct vmig_er
 		return;
 	snprintf(text, sizeof(text), "%s; back to %s failed too: %s; it is in %s", first->text,
 		 vmig_state_name(recover), error.text, show(dev->known, buf));
-	memcpy(first->text, text, sizeof(first->text) - 1);
+	text[sizeof(first->text) - 1] = '\0';
+	memcpy(first->text, text, sizeof(first->text));
 }
 
 static int check_target(struct vmig_device *dev, uint32_t target, uint32_t recover)

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** core - what the files of this folder share: the model. */
+#ifndef VMIG_DEVICE_CORE_H
+#define VMIG_DEVICE_CORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <vmig/model.h>
+
+#include "device/dma.h"
+#include "device/irq.h"
+#include "handle/provider.h"
+
+/** One data transfer session of a model: the provider's half. */
+struct vmig_model_session;
+
+/**
+ * Locks, each with its own duty; those of dma, its log and irq are taken inside any of these:
+ *   lock        step, reset and the data callbacks, one at a time; the state and the session
+ *   region_lock the region callbacks, one at a time
+ */
+struct vmig_model {
+	struct vmig_model_ops ops;
+	void *opaque;
+	uint64_t migration_flags;
+	uint32_t n_regions, n_ioeventfds;
+	struct vmig_region *regions;
+	struct vmig_ioeventfd *ioeventfds;
+	uint32_t *ioeventfd_regions;
+
+	pthread_mutex_t lock;
+	_Atomic uint32_t state;             /* one writer: vmig_model_enter(); read without the lock, too */
+	struct vmig_model_session *session; /* the one that is alive, or NULL */
+	int load_fault;                     /* what the session's loading failed with, 0: nothing */
+
+	pthread_mutex_t region_lock;
+	struct vmig_dma_table dma;
+	struct vmig_irqs irqs;
+};
+
+/* walk.c */
+int vmig_model_walk(struct vmig_model *model, uint32_t target, struct vmig_session_half *ret,
+		    struct vmig_error *error);
+int vmig_model_reset(struct vmig_model *model, struct vmig_error *error);
+
+/* data.c */
+struct vmig_model_session *vmig_model_session_new(struct vmig_model *model, bool loads);
+struct vmig_session_half vmig_model_session_half(struct vmig_model_session *s);
+
+#endif
