@@ -19,6 +19,7 @@
 #define VMIG_LIMIT_WRITE_MULTI 128u
 #define VMIG_LIMIT_REGION_INFO (64u << 10) /* a region's info with its capabilities */
 #define VMIG_LIMIT_PENDING 64u /* commands of a client that wait while a DMA message is under way */
+#define VMIG_LIMIT_PENDING_BYTES (32u << 20) /* and their payloads: two of the largest */
 
 /* The migration stream. */
 #define VMIG_LIMIT_RECORD_DATA (1u << 20) /* one piece of device data */

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Who may come in. The caller's thread serves one client after another; a second thread accepts, turns away whoever
+ * comes while one is served, and hears vmig_server_stop(): the caller's thread may be blocked on its client.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/vfio_user.h"
+
+/* Those who wait to be turned away. They are told as the answer to their VERSION, and must send it soon. */
+#define MAX_GUESTS 8
+#define GUEST_PATIENCE_NS (5 * NS_PER_S)
+
+struct guest {
+	int fd;
+	uint64_t until_ns;
+	uint8_t head[VMIG_VU_HEADER_SIZE];
+	size_t got, skip; /* bytes of the header; of the payload still to be dropped */
+};
+
+struct vmig_server {
+	struct vmig_device *dev;
+	struct vmig_server_config config;
+	struct sockaddr_un address;
+	dev_t socket_dev; /* of the file that we made */
+	ino_t socket_ino;
+	int listen_fd; /* -1: one connected client is all there is */
+	int stop_fd;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct vmig_served *served; /* the client now */
+	int served_fd, next_fd;     /* the client's, and one that follows it; -1: none */
+	bool ending;
+	int error;
+
+	struct guest guests[MAX_GUESTS]; /* the accepting thread's own */
+};
+
+/* --- the socket file ----------------------------------------------------------------------------- */
+
+/* 1: somebody listens there; 0: nobody does, and it is a socket; else -errno. */
+static int somebody_listens(const struct sockaddr_un *address)
+{
+	_autoclose_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (lstat(address->sun_path, &st))
+		return -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EADDRINUSE;
+	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)))
+		return 1;
+	return errno == ECONNREFUSED ? 0 : 1;
+}
+
+static int bind_to_path(int fd, const struct sockaddr_un *address)
+{
+	int r;
+
+	if (!bind(fd, (const struct sockaddr *)address, sizeof(*address)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	r = somebody_listens(address);
+	if (r)
+		return r < 0 ? r : -EADDRINUSE;
+	if (unlink(address->sun_path) && errno != ENOENT)
+		return -errno;
+	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
+}
+
+static int listen_at_path(struct vmig_server *server, const char *path)
+{
+	_autoclose_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (!path[0])
+		return -EINVAL;
+	if (strlen(path) >= sizeof(server->address.sun_path))
+		return -ENAMETOOLONG;
+	server->address.sun_family = AF_UNIX;
+	strcpy(server->address.sun_path, path);
+	r = bind_to_path(fd, &server->address);
+	if (r < 0)
+		return r;
+	if (stat(path, &st) || listen(fd, MAX_GUESTS)) {
+		r = -errno;
+		unlink(path);
+		return r;
+	}
+	server->socket_dev = st.st_dev;
+	server->socket_ino = st.st_ino;
+	server->listen_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* Somebody may have put another one there meanwhile. */
+static void remove_socket_file(struct vmig_server *server)
+{
+	const char *path = server->address.sun_path;
+	struct stat st;
+
+	if (path[0] && !lstat(path, &st) && st.st_dev == server->socket_dev &&
+	    st.st_ino == server->socket_ino)
+		unlink(path);
+}
+
+static int take_given_fd(struct vmig_server *server, int fd)
+{
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len))
+		return -errno;
+	if (listens)
+		server->listen_fd = fd;
+	else
+		server->next_fd = fd;
+	return 0;
+}
+
+/* --- the accepting thread ------------------------------------------------------------------------- */
+
+/* Called with the lock. A client that has hung up is on its way out: the next one need not be turned away. */
+static bool has_room(const struct vmig_server *server)
+{
+	struct pollfd p = { .fd = server->served_fd };
+
+	if (server->next_fd >= 0)
+		return false;
+	return server->served_fd < 0 || (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)));
+}
+
+static bool let_in(struct vmig_server *server, int fd)
+{
+	bool in;
+
+	pthread_mutex_lock(&server->lock);
+	in = has_room(server);
+	if (in) {
+		server->next_fd = fd;
+		pthread_cond_signal(&server->changed);
+	}
+	pthread_mutex_unlock(&server->lock);
+	return in;
+}
+
+static void send_away(struct guest *g)
+{
+	vmig_closep(&g->fd);
+	*g = (struct guest){ .fd = -1 };
+}
+
+/* Out of descriptors: whoever knocks stays at the door, and would keep this thread spinning. */
+static void wait_for_fds(struct vmig_server *server, int error)
+{
+	struct pollfd p = { .fd = server->stop_fd, .events = POLLIN };
+
+	if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
+		poll(&p, 1, 100);
+}
+
+static void accept_one(struct vmig_server *server)
+{
+	int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		wait_for_fds(server, errno);
+	if (fd < 0 || let_in(server, fd))
+		return;
+	for (int i = 0; i < MAX_GUESTS; i++) {
+		if (server->guests[i].fd >= 0)
+			continue;
+		server->guests[i] = (struct guest){ .fd = fd, .until_ns = vmig_now_ns() + GUEST_PATIENCE_NS };
+		return;
+	}
+	close(fd);
+}
+
+/* Read what has come of the guest's first message. 1: all of it; 0: not yet; -1: not to be had. */
+static int hear_guest(struct guest *g, struct vmig_vu_header *h)
+{
+	struct vmig_cursor c = vmig_cursor_over(g->head, sizeof(g->head));
+	char waste[4096];
+	ssize_t n;
+
+	if (g->got < sizeof(g->head)) {
+		n = recv(g->fd, g->head + g->got, sizeof(g->head) - g->got, MSG_DONTWAIT);
+		if (n <= 0)
+			return n < 0 && errno == EAGAIN ? 0 : -1;
+		g->got += (size_t)n;
+		if (g->got < sizeof(g->head))
+			return 0;
+		if (vmig_vu_header_decode(&c, h) || vmig_vu_header_check(h, VMIG_LIMIT_XFER_DEFAULT))
+			return -1;
+		g->skip = vmig_vu_payload(h);
+	} else if (vmig_vu_header_decode(&c, h)) {
+		return -1;
+	}
+	while (g->skip) {
+		n = recv(g->fd, waste, MIN(sizeof(waste), g->skip), MSG_DONTWAIT);
+		if (n <= 0)
+			return n < 0 && errno == EAGAIN ? 0 : -1;
+		g->skip -= (size_t)n;
+	}
+	return 1;
+}
+
+static void answer_busy(const struct guest *g, const struct vmig_vu_header *asked)
+{
+	struct vmig_vu_header h = { .id = asked->id,
+				    .command = asked->command,
+				    .size = VMIG_VU_HEADER_SIZE,
+				    .flags = VMIG_VU_TYPE_REPLY | VMIG_VU_ERROR,
+				    .error = EBUSY };
+	uint8_t out[VMIG_VU_HEADER_SIZE];
+	struct vmig_cursor c = vmig_cursor_into(out, sizeof(out));
+
+	vmig_vu_header_encode(&c, &h);
+	/* So small a message fits, or the guest has sent nonsense all the time. */
+	(void)!send(g->fd, out, sizeof(out), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void attend_guest(struct vmig_server *server, struct guest *g)
+{
+	struct vmig_vu_header h;
+	int r;
+
+	if (!g->got && let_in(server, g->fd)) {
+		*g = (struct guest){ .fd = -1 };
+		return;
+	}
+	r = hear_guest(g, &h);
+	if (r > 0)
+		answer_busy(g, &h);
+	if (r)
+		send_away(g);
+}
+
+/* ms until the first guest's patience ends; -1: there is none. */
+static int dismiss_the_silent(struct vmig_server *server)
+{
+	uint64_t now = vmig_now_ns(), first = UINT64_MAX;
+
+	for (int i = 0; i < MAX_GUESTS; i++) {
+		struct guest *g = &server->guests[i];
+
+		if (g->fd < 0)
+			continue;
+		if (g->until_ns <= now)
+			send_away(g);
+		else
+			first = MIN(first, g->until_ns);
+	}
+	return first == UINT64_MAX ? -1 : (int)((first - now) / NS_PER_MS + 1);
+}
+
+static void end(struct vmig_server *server, int error)
+{
+	pthread_mutex_lock(&server->lock);
+	server->ending = true;
+	server->error = error;
+	if (server->served)
+		vmig_served_abort(server->served);
+	pthread_cond_signal(&server->changed);
+	pthread_mutex_unlock(&server->lock);
+}
+
+static void *accept_all(void *arg)
+{
+	struct vmig_server *server = arg;
+	struct pollfd p[2 + MAX_GUESTS];
+
+	for (;;) {
+		int wait_ms = dismiss_the_silent(server);
+
+		p[0] = (struct pollfd){ .fd = server->stop_fd, .events = POLLIN };
+		p[1] = (struct pollfd){ .fd = server->listen_fd, .events = POLLIN };
+		for (int i = 0; i < MAX_GUESTS; i++)
+			p[2 + i] = (struct pollfd){ .fd = server->guests[i].fd, .events = POLLIN };
+		if (poll(p, ARRAY_SIZE(p), wait_ms) < 0 && errno != EINTR) {
+			end(server, -errno);
+			break;
+		}
+		if (p[0].revents) {
+			end(server, 0);
+			break;
+		}
+		for (int i = 0; i < MAX_GUESTS; i++)
+			if (p[2 + i].revents)
+				attend_guest(server, &server->guests[i]);
+		if (p[1].revents)
+			accept_one(server);
+	}
+	for (int i = 0; i < MAX_GUESTS; i++)
+		send_away(&server->guests[i]);
+	return NULL;
+}
+
+/* --- the serving thread --------------------------------------------------------------------------- */
+
+/* The next client, or NULL: it is over. */
+static struct vmig_served *next_client(struct vmig_server *server)
+{
+	struct vmig_served *served;
+
+	pthread_mutex_lock(&server->lock);
+	while (!server->ending && !server->served) {
+		int fd = server->next_fd;
+
+		if (fd < 0 && server->listen_fd < 0)
+			break;
+		if (fd < 0) {
+			pthread_cond_wait(&server->changed, &server->lock);
+			continue;
+		}
+		server->next_fd = -1;
+		if (vmig_served_new(server->dev, &server->config, fd, &server->served))
+			close(fd);
+		else
+			server->served_fd = fd;
+	}
+	served = server->ending ? NULL : server->served;
+	pthread_mutex_unlock(&server->lock);
+	return served;
+}
+
+static void client_gone(struct vmig_server *server)
+{
+	struct vmig_served *served;
+
+	pthread_mutex_lock(&server->lock);
+	served = server->served;
+	server->served = NULL;
+	server->served_fd = -1;
+	pthread_mutex_unlock(&server->lock);
+	vmig_served_free(served);
+}
+
+/* Signals are for the caller's threads. */
+static int start_accepting(struct vmig_server *server, pthread_t *ret)
+{
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(ret, NULL, accept_all, server);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -r;
+}
+
+int vmig_server_run(struct vmig_server *server)
+{
+	struct vmig_served *served;
+	pthread_t accepting;
+	int r = start_accepting(server, &accepting);
+
+	if (r < 0)
+		return r;
+	while ((served = next_client(server))) {
+		/* One bad client is no reason to turn away the next; why it was dropped is logged. */
+		(void)!vmig_served_run(served);
+		client_gone(server);
+	}
+	client_gone(server);
+	vmig_server_stop(server);
+	pthread_join(accepting, NULL);
+	return server->error;
+}
+
+/* --- the rest -------------------------------------------------------------------------------------- */
+
+int vmig_server_new(struct vmig_device *dev, const struct vmig_server_config *config,
+		    struct vmig_server **ret)
+{
+	struct vmig_server *server;
+	int r;
+
+	if (config->max_data_xfer_size > VMIG_LIMIT_XFER)
+		return -EINVAL;
+	server = calloc(1, sizeof(*server));
+	if (!server)
+		return -ENOMEM;
+	server->dev = dev;
+	server->config = *config;
+	server->listen_fd = server->served_fd = server->next_fd = -1;
+	for (int i = 0; i < MAX_GUESTS; i++)
+		server->guests[i].fd = -1;
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_cond_init(&server->changed, NULL);
+	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = server->stop_fd < 0 ? -errno : 0;
+	if (!r)
+		r = config->socket_path ? listen_at_path(server, config->socket_path)
+					: take_given_fd(server, config->fd);
+	if (r < 0) {
+		server->address.sun_path[0] = '\0';
+		vmig_server_free(server);
+		return r;
+	}
+	*ret = server;
+	return 0;
+}
+
+void vmig_server_stop(struct vmig_server *server)
+{
+	int saved = errno;
+
+	eventfd_write(server->stop_fd, 1);
+	errno = saved;
+}
+
+void vmig_server_free(struct vmig_server *server)
+{
+	if (!server)
+		return;
+	remove_socket_file(server);
+	vmig_closep(&server->listen_fd);
+	vmig_closep(&server->next_fd);
+	vmig_closep(&server->stop_fd);
+	pthread_cond_destroy(&server->changed);
+	pthread_mutex_destroy(&server->lock);
+	free(server);
+}
+
+int vmig_server_serve(struct vmig_device *dev, const struct vmig_server_config *config, int fd)
+{
+	struct vmig_served *served;
+	int r = config->max_data_xfer_size > VMIG_LIMIT_XFER ? -EINVAL
+							     : vmig_served_new(dev, config, fd, &served);
+
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = vmig_served_run(served);
+	vmig_served_free(served);
+	return r;
+}

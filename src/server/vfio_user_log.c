@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The DMA log. In vfio-user's dialect a START without ranges asks for all addresses. A bitmap for those has no
+ * bound, so the device logs what is mapped at START; all else is reported as written, whenever it is asked for.
+ * That is never too little. It costs the client pages only where it maps at new addresses while it logs.
+ */
+#include <endian.h>
+#include <string.h>
+
+#include "server/vfio_user.h"
+
+/* --- START, STOP ------------------------------------------------------------------------------- */
+
+/* Mappings side by side are one range. What does not fit is not logged, hence always reported. */
+static void ranges_of_maps(struct vmig_served *s)
+{
+	struct vmig_range *ranges = s->log.ranges;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_maps; i++) {
+		const struct vmig_served_map *map = s->maps[i];
+
+		if (n && ranges[n - 1].iova + ranges[n - 1].length == map->iova)
+			ranges[n - 1].length += map->size;
+		else if (n < ARRAY_SIZE(s->log.ranges))
+			ranges[n++] = (struct vmig_range){ map->iova, map->size };
+	}
+	s->log.n_ranges = n;
+}
+
+static int decode_ranges(struct vmig_served *s, struct vmig_cursor *c, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		int r = vmig_vu_log_range_decode(c, &s->log.ranges[i]);
+
+		if (r < 0)
+			return r;
+	}
+	s->log.n_ranges = n;
+	return 0;
+}
+
+int vmig_served_log_start(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c)
+{
+	uint8_t out[VMIG_VU_FEATURE_SIZE + VMIG_VU_LOG_START_SIZE];
+	struct vmig_cursor o = vmig_cursor_into(out, sizeof(out));
+	struct vmig_vu_log_start start;
+	struct iovec rest;
+	int r = vmig_vu_log_start_decode(c, &start);
+
+	if (r < 0)
+		return r;
+	if (s->log.on)
+		return -EBUSY;
+	s->log.all = !start.num_ranges;
+	if (s->log.all)
+		ranges_of_maps(s);
+	else
+		r = decode_ranges(s, c, start.num_ranges);
+	if (!r && s->log.n_ranges)
+		r = vmig_device_dma_log_start(s->dev, &start.page_size, s->log.ranges, s->log.n_ranges);
+	if (r < 0)
+		return r;
+	s->log.on = true;
+	/* The request, with the page size that was chosen. */
+	vmig_cursor_put(&o, m->body, VMIG_VU_FEATURE_SIZE);
+	vmig_vu_log_start_encode(&o, &start);
+	rest = (struct iovec){ m->body + sizeof(out), m->body_len - sizeof(out) };
+	return vmig_served_reply(s, m, out, sizeof(out), &rest, 1, NULL, 0);
+}
+
+static int stop(struct vmig_served *s)
+{
+	int r = s->log.n_ranges ? vmig_device_dma_log_stop(s->dev) : 0;
+
+	if (!r)
+		s->log.on = false;
+	return r;
+}
+
+int vmig_served_log_stop(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c)
+{
+	int r = s->log.on ? stop(s) : vmig_device_dma_log_stop(s->dev);
+
+	return r < 0 ? r : vmig_served_reply(s, m, m->body, m->body_len, NULL, 0, NULL, 0);
+}
+
+void vmig_served_drop_log(struct vmig_served *s)
+{
+	if (s->log.on)
+		(void)stop(s);
+	s->log.on = false;
+}
+
+/* --- REPORT ------------------------------------------------------------------------------------ */
+
+static void set_bits(uint64_t *bitmap, uint64_t from, uint64_t to)
+{
+	for (; from < to && from % 64; from++)
+		bitmap[from / 64] |= 1ull << (from % 64);
+	for (; from + 64 <= to; from += 64)
+		bitmap[from / 64] = UINT64_MAX;
+	for (; from < to; from++)
+		bitmap[from / 64] |= 1ull << (from % 64);
+}
+
+/* Add @n bits of @add to @bitmap from bit @at on. */
+static void add_bits(uint64_t *bitmap, uint64_t at, const uint64_t *add, uint64_t n)
+{
+	unsigned int shift = at % 64;
+
+	for (uint64_t i = 0; i < (n + 63) / 64; i++) {
+		uint64_t *to = bitmap + at / 64 + i;
+
+		to[0] |= add[i] << shift;
+		if (shift && add[i] >> (64 - shift))
+			to[1] |= add[i] >> (64 - shift);
+	}
+}
+
+/* The whole pages of the report that lie in @range: [*ret_first, *ret_end). */
+static void pages_in(const struct vmig_vu_log_report *req, const struct vmig_range *range,
+		     uint64_t *ret_first, uint64_t *ret_end)
+{
+	uint64_t end = req->iova + req->length, range_end = range->iova + range->length;
+	uint64_t pages = (req->length + (req->page_size - 1)) / req->page_size;
+
+	*ret_first = *ret_end = 0;
+	if (range_end <= req->iova || range->iova >= end)
+		return;
+	if (range->iova > req->iova)
+		*ret_first = (range->iova - req->iova - 1) / req->page_size + 1;
+	*ret_end = range_end >= end ? pages : (range_end - req->iova) / req->page_size;
+	*ret_end = MAX(*ret_first, *ret_end);
+}
+
+static int report_pages(struct vmig_served *s, const struct vmig_vu_log_report *req, uint64_t first,
+			uint64_t end, uint64_t *bitmap)
+{
+	uint64_t from = first * req->page_size, to = MIN(end * req->page_size, req->length);
+	_autofree_ uint64_t *part = NULL;
+	int r;
+
+	if (!(first % 64)) /* in place; nearly always */
+		return vmig_device_dma_log_report(s->dev, req->iova + from, to - from, req->page_size,
+						  bitmap + first / 64);
+	part = calloc((end - first + 63) / 64, sizeof(*part));
+	if (!part)
+		return -ENOMEM;
+	r = vmig_device_dma_log_report(s->dev, req->iova + from, to - from, req->page_size, part);
+	if (!r)
+		add_bits(bitmap, first, part, end - first);
+	return r;
+}
+
+static int report_all(struct vmig_served *s, const struct vmig_vu_log_report *req, uint64_t *bitmap)
+{
+	uint64_t done = 0, first, end;
+
+	for (uint32_t i = 0; i < s->log.n_ranges; i++) {
+		int r;
+
+		pages_in(req, &s->log.ranges[i], &first, &end);
+		if (first == end)
+			continue;
+		set_bits(bitmap, done, first);
+		r = report_pages(s, req, first, end, bitmap);
+		if (r < 0)
+			return r;
+		done = end;
+	}
+	set_bits(bitmap, done, (req->length + (req->page_size - 1)) / req->page_size);
+	return 0;
+}
+
+static void to_wire(uint64_t *bitmap, uint64_t len)
+{
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		return;
+	for (uint64_t i = 0; i < len / sizeof(*bitmap); i++)
+		bitmap[i] = htole64(bitmap[i]);
+}
+
+int vmig_served_log_report(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c)
+{
+	uint8_t out[VMIG_VU_FEATURE_SIZE + VMIG_VU_LOG_REPORT_SIZE];
+	struct vmig_cursor o = vmig_cursor_into(out, sizeof(out)),
+			   request = vmig_cursor_over(m->body, m->body_len);
+	struct vmig_vu_feature head = { .flags = VMIG_VU_FEATURE_GET | VMIG_VU_FEATURE_DMA_LOGGING_REPORT };
+	struct vmig_vu_log_report req;
+	struct iovec iov;
+	uint64_t *bitmap;
+	int r = vmig_vu_log_report_decode(c, &req);
+
+	if (r < 0)
+		return r;
+	head.argsz = (uint32_t)(sizeof(out) + req.bitmap_len);
+	if (!s->log.on || vmig_cursor_u32(&request) < head.argsz)
+		return -EINVAL;
+	bitmap = vmig_served_data(s, req.bitmap_len);
+	if (!bitmap)
+		return -ENOMEM;
+	memset(bitmap, 0, req.bitmap_len);
+	if (s->log.all)
+		r = report_all(s, &req, bitmap);
+	else
+		r = vmig_device_dma_log_report(s->dev, req.iova, req.length, req.page_size, bitmap);
+	if (r < 0)
+		return r;
+	to_wire(bitmap, req.bitmap_len);
+	vmig_vu_feature_encode(&o, &head);
+	vmig_vu_log_report_encode(&o, &req);
+	iov = (struct iovec){ bitmap, req.bitmap_len };
+	return vmig_served_reply(s, m, out, sizeof(out), &iov, 1, NULL, 0);
+}
