@@ -47,6 +47,21 @@ t_every_verb_and_option_is_in_the_man_page() {
 		done
 	done
 }
+t_the_manual_has_every_function_and_no_other() {
+	local top
+	top=$(cd "$(dirname "$manual")/../.." && pwd)
+	# Comments mention functions too: what is declared starts a line, after its type.
+	sed -n 's/^[a-z].*[ *]\(vmig_[a-z0-9_]*\)(.*/\1/p' "$top"/include/vmig/*.h | grep -v '_fn$' | sort -u >declared
+	cat "$top"/docs/man/*.3.scd | grep -o '\bvmig_[a-z0-9_]*' | sort -u >named
+	local f
+	while read -r f; do
+		grep -qx "$f" named || fail "$f() is not in the manual"
+	done <declared
+	sed -n '/^```$/,/^```$/s/^[a-z].*[ *]\(vmig_[a-z0-9_]*\)(.*/\1/p' "$top"/docs/man/*.3.scd | sort -u >promised
+	while read -r f; do
+		grep -qx "$f" declared || fail "the manual has $f(), the headers do not"
+	done <promised
+}
 t_standard_output_that_is_full_is_noticed() {
 	local rc=0
 	"$VMIG" help >/dev/full 2>err || rc=$?
