@@ -217,10 +217,12 @@ static int walk(struct vmig_device *dev, uint32_t target, struct vmig_session **
 	dev->known = target;
 	/* A session that starts ends the one before, whatever the states were. */
 	vmig_session_end_for(dev, half.ops ? VMIG_STATE_NONE : target);
-	if (half.ops && session)
-		vmig_session_bind(steal_ptr(session), dev, &half);
-	else
+	if (half.ops && session) {
+		vmig_session_bind(session, dev, &half);
+		*ret_session = steal_ptr(session);
+	} else {
 		drop_half(&half);
+	}
 	free(session);
 	return 0;
 }
