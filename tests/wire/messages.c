@@ -207,9 +207,7 @@ int message_decode_payload(const struct vmig_vu_header *h, struct vmig_cursor *c
 	case VMIG_VU_DEVICE_SET_IRQS:
 		return reply ? 0 : vmig_vu_set_irqs_decode(c, &m->set_irqs);
 	case VMIG_VU_MIG_DATA_WRITE:
-		if (reply)
-			return 0;
-		/* fall through */
+		return reply ? 0 : bulk_decode(c, m);
 	case VMIG_VU_REGION_READ:
 	case VMIG_VU_REGION_WRITE:
 	case VMIG_VU_DMA_READ:
@@ -338,12 +336,10 @@ static void fixed_encode(struct vmig_cursor *c, const struct message *m)
 	case VMIG_VU_DEVICE_FEATURE:
 		feature_encode(c, m);
 		break;
-	case VMIG_VU_MIG_DATA_WRITE:
-		if (reply)
-			break;
-		/* fall through */
 	case VMIG_VU_MIG_DATA_READ:
-		vmig_vu_mig_data_encode(c, &m->mig_data);
+	case VMIG_VU_MIG_DATA_WRITE:
+		if (!reply || m->h.command == VMIG_VU_MIG_DATA_READ)
+			vmig_vu_mig_data_encode(c, &m->mig_data);
 		break;
 	case VMIG_VU_MIG_PRECOPY_INFO:
 	case VMIG_VU_DEVICE_IDENTITY:
