@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** common - what all models share: options, arcs, saving and loading, faults. */
+#ifndef MODELS_COMMON_H
+#define MODELS_COMMON_H
+
+#include <vmig/model.h>
+
+#include "fault.h"
+#include "image.h"
+#include "pci.h"
+#include "worker.h"
+
+/** From the key=value part of a spec. */
+struct model_options {
+	uint64_t state;      /* bytes of internal memory */
+	uint64_t dirty_rate; /* bytes of it that change in a second */
+	uint32_t queues;
+	uint64_t records; /* a second, of each queue */
+	bool p2p, precopy;
+	struct fault fault;
+};
+
+/** A model's own part. @opaque is its struct, which has a struct model_base in it. */
+struct model_kind {
+	const char *name, *identity;
+	/** Write the registers to @buf; returns the length, at most IMAGE_REGISTERS_MAX. The worker is parked. */
+	size_t (*save)(void *opaque, uint8_t *buf);
+	/** See struct image_ops. */
+	int (*check)(void *opaque, const uint8_t *registers, size_t len);
+	/** Take registers that have been checked. */
+	void (*load)(void *opaque, const uint8_t *registers);
+	/** The registers of power-on. The worker is parked. */
+	void (*reset)(void *opaque);
+	/** The model's work beside changing its memory; NULL: none. Returns as the worker's tick. */
+	bool (*tick)(void *opaque, enum worker_level level, uint64_t elapsed_ns);
+	/** At worst, what save() writes. */
+	size_t registers_len;
+	int (*region_read)(void *opaque, uint32_t index, uint64_t offset, void *buf, size_t len);
+	int (*region_write)(void *opaque, uint32_t index, uint64_t offset, const void *buf, size_t len);
+	void (*free)(void *opaque);
+};
+
+struct model_base {
+	const struct model_kind *kind;
+	void *opaque;
+	struct model_options options;
+	struct vmig_model *model;
+	struct image image;
+	struct worker worker;
+	uint64_t rest;          /* of a change that is not yet due */
+	uint64_t read, written; /* bytes of the session, for faults */
+};
+
+/**
+ * Make the model and its handle; @regions has PCI_N_REGIONS entries, @irqs PCI_N_IRQS.
+ * The device is in RUNNING and its worker runs. On failure nothing is left and @opaque is the caller's.
+ */
+int model_base_open(struct model_base *base, const struct model_kind *kind, void *opaque,
+		    const struct model_options *options, uint64_t device, unsigned int lanes,
+		    const struct vmig_region *regions, const struct vmig_irq *irqs, struct vmig_device **ret);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "image.h"
+
+#include <errno.h>
+
+#include "frame.h"
+
+/* How many of each lane's last changes are looked for at the end: stale pages are found without reading all. */
+#define PROBES 64u
+
+void image_load_start(struct image *image)
+{
+	struct image_loader *load = &image->load;
+	uint8_t *stage = load->stage;
+
+	pthread_mutex_lock(&image->lock);
+	memset(load, 0, offsetof(struct image_loader, final));
+	load->stage = stage;
+	load->final_len = 0;
+	load->final_have = 0;
+	load->at = LOAD_FRAME;
+	/* The bits of a round are not needed now: here they say which pages are there. */
+	memset(image->round, 0, image->n_words * sizeof(uint64_t));
+	pthread_mutex_unlock(&image->lock);
+}
+
+static int bad(struct image_loader *load, int error)
+{
+	load->at = LOAD_BAD;
+	load->error = error;
+	return error;
+}
+
+/* --- frames ---------------------------------------------------------------------------------- */
+
+static int load_hello(struct image *image, const struct frame *f)
+{
+	if (f->length)
+		return -EBADMSG;
+	return f->offset == image->device && f->a == image->size && f->b == image->lanes ? 0 : -EINVAL;
+}
+
+static int load_pages(struct image *image, const struct frame *f)
+{
+	struct image_loader *load = &image->load;
+
+	if (!f->length || f->length > FRAME_RUN_MAX || (f->offset | f->length) % IMAGE_PAGE ||
+	    f->offset >= image->size || f->length > image->size - f->offset)
+		return -EBADMSG;
+	for (uint64_t p = f->offset / IMAGE_PAGE; p < (f->offset + f->length) / IMAGE_PAGE; p++) {
+		load->n_loaded += !image_bit(image->round, p);
+		image_set_bit(image->round, p);
+		image_set_bit(image->touched, p);
+	}
+	load->bytes += f->length;
+	load->pos = f->offset;
+	load->left = f->length;
+	load->at = LOAD_PAGES;
+	return 0;
+}
+
+static int load_final(struct image *image, const struct frame *f)
+{
+	struct image_loader *load = &image->load;
+
+	if (load->final_len || f->length <= image->lanes * 8 || f->length > sizeof(load->final))
+		return -EBADMSG;
+	load->final_len = f->length;
+	load->final_digest = f->digest;
+	load->at = LOAD_FINAL;
+	return 0;
+}
+
+static int load_end(struct image *image, const struct frame *f)
+{
+	struct image_loader *load = &image->load;
+
+	if (!load->final_len || f->length || f->offset != load->bytes || load->n_loaded != image->n_pages)
+		return -EBADMSG;
+	load->at = LOAD_DONE;
+	return 0;
+}
+
+static int load_frame(struct image *image, const uint8_t *header)
+{
+	struct image_loader *load = &image->load;
+	struct frame f;
+
+	frame_decode(header, &f);
+	load->chain = frame_chain(load->chain, header);
+	if (f.magic != FRAME_MAGIC || f.version != FRAME_VERSION || f.number != load->number ||
+	    f.chain != load->chain)
+		return -EBADMSG;
+	if (!load->number++)
+		return f.kind == FRAME_HELLO ? load_hello(image, &f) : -EBADMSG;
+	if (load->final_len)
+		return f.kind == FRAME_END ? load_end(image, &f) : -EBADMSG;
+	switch (f.kind) {
+	case FRAME_PAGES:
+		return load_pages(image, &f);
+	case FRAME_FINAL:
+		return load_final(image, &f);
+	}
+	return -EBADMSG;
+}
+
+static int check_final(struct image *image)
+{
+	struct image_loader *load = &image->load;
+	size_t lanes = image->lanes * 8;
+
+	load->at = LOAD_FRAME;
+	if (hash64(image->device, load->final, load->final_len) != load->final_digest)
+		return -EBADMSG;
+	return image->ops->check(image->opaque, load->final + lanes, load->final_len - lanes);
+}
+
+/* --- bytes ----------------------------------------------------------------------------------- */
+
+static void take_pages(struct image *image, uint64_t len)
+{
+	struct image_loader *load = &image->load;
+
+	load->pos += len;
+	load->left -= len;
+	if (!load->left)
+		load->at = LOAD_FRAME;
+}
+
+/* Take one thing from @p: returns its bytes, 0 if there are too few, or an error. */
+static ssize_t take(struct image *image, const uint8_t *p, size_t len)
+{
+	struct image_loader *load = &image->load;
+	size_t n;
+	int r = 0;
+
+	switch (load->at) {
+	case LOAD_PAGES:
+		n = MIN(len, load->left);
+		memcpy(image->memory + load->pos, p, n);
+		take_pages(image, n);
+		return (ssize_t)n;
+	case LOAD_FINAL:
+		n = MIN(len, load->final_len - load->final_have);
+		memcpy(load->final + load->final_have, p, n);
+		load->final_have += n;
+		if (load->final_have == load->final_len)
+			r = check_final(image);
+		return r ? r : (ssize_t)n;
+	case LOAD_FRAME:
+		if (len < IMAGE_FRAME)
+			return 0;
+		r = load_frame(image, p);
+		return r ? r : (ssize_t)IMAGE_FRAME;
+	default:
+		return -EBADMSG; /* bytes after the end */
+	}
+}
+
+static int take_stage(struct image *image)
+{
+	struct image_loader *load = &image->load;
+	size_t at = 0;
+
+	while (at < load->staged) {
+		ssize_t n = take(image, load->stage + at, load->staged - at);
+
+		if (n < 0)
+			return bad(load, (int)n);
+		if (!n)
+			break;
+		at += (size_t)n;
+	}
+	load->staged -= at;
+	memmove(load->stage, load->stage + at, load->staged);
+	return 0;
+}
+
+ssize_t image_room(struct image *image, size_t want, struct iovec *ret_iov, int *ret_n)
+{
+	struct image_loader *load = &image->load;
+	size_t rest;
+	int n = 0;
+
+	if (load->at == LOAD_BAD)
+		return load->error;
+	if (load->at == LOAD_NONE || load->at == LOAD_DONE)
+		return bad(load, -EBADMSG); /* bytes after the end */
+	/* The pages of a frame go where they belong; what follows them is looked at first. */
+	load->direct = load->at == LOAD_PAGES ? MIN(want, load->left) : 0;
+	if (load->direct)
+		ret_iov[n++] = (struct iovec){ image->memory + load->pos, load->direct };
+	rest = MIN(want - load->direct, IMAGE_STAGE - load->staged);
+	if (rest)
+		ret_iov[n++] = (struct iovec){ load->stage + load->staged, rest };
+	*ret_n = n;
+	return (ssize_t)(load->direct + rest);
+}
+
+int image_filled(struct image *image, size_t len)
+{
+	struct image_loader *load = &image->load;
+	size_t direct = MIN(len, load->direct);
+
+	if (load->at == LOAD_BAD)
+		return load->error;
+	load->direct = 0;
+	if (direct)
+		take_pages(image, direct);
+	load->staged += len - direct;
+	return take_stage(image);
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static bool lane_is_right(const struct image *image, unsigned int lane, uint64_t count)
+{
+	for (uint64_t k = 0; k < MIN(MIN(PROBES, image->n_pages), count); k++) {
+		uint64_t s = count - 1 - k;
+
+		if (get_le64(image_cell(image, lane, image_page_of(image, lane, s))) != s + 1)
+			return false;
+	}
+	return true;
+}
+
+int image_load_finish(struct image *image, const uint8_t **ret, size_t *ret_len)
+{
+	struct image_loader *load = &image->load;
+	size_t lanes = image->lanes * 8;
+
+	if (load->at != LOAD_DONE || load->staged)
+		return -EINVAL;
+	for (unsigned int lane = 0; lane < image->lanes; lane++)
+		if (!lane_is_right(image, lane, get_le64(load->final + lane * 8)))
+			return -EINVAL;
+	pthread_mutex_lock(&image->lock);
+	for (unsigned int lane = 0; lane < image->lanes; lane++)
+		image->counts[lane] = get_le64(load->final + lane * 8);
+	load->at = LOAD_NONE;
+	pthread_mutex_unlock(&image->lock);
+	*ret = load->final + lanes;
+	*ret_len = load->final_len - lanes;
+	return 0;
+}
