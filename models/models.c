@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* models - the registry, and the options in a spec. */
+#include "models.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "common.h"
+#include "nic.h"
+#include "parse.h"
+
+#define SPEC_MAX 1024
+#define RECORDS_MAX 10000000u
+
+static const struct model_info infos[] = {
+	{ "nic", "a network card as an mlx5 virtual function: P2P, pre-copy, DMA logging, large state" },
+	{ NULL, NULL },
+};
+
+static const struct model_key nic_keys[] = {
+	{ "state", "SIZE", "internal state; a multiple of 4K (16M)" },
+	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
+	{ "queues", "N", "queues, 1 to 64 (2)" },
+	{ "records", "N", "records that each queue sends in a second (10000)" },
+	{ "p2p", "on|off", "the P2P states (on)" },
+	{ "precopy", "on|off", "the PRE_COPY states (on)" },
+	{ "fault", "WHERE:WHAT",
+	  "fail on purpose: an arc like STOP>STOP_COPY, read, write, load, precopy-info or "
+	  "reset; an errno like EIO, error or hang=TIME; :once" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct model {
+	const struct model_info *info;
+	const struct model_key *keys;
+	uint64_t state;
+	int (*open)(const struct model_options *options, struct vmig_device **ret);
+} models[] = {
+	{ &infos[0], nic_keys, 16u << 20, nic_open },
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(struct vmig_error *error, int code, const char *format,
+						      ...)
+{
+	va_list ap;
+
+	if (!error)
+		return code;
+	*error = (struct vmig_error){ .code = -code, .from = VMIG_STATE_NONE, .to = VMIG_STATE_NONE };
+	snprintf(error->where, sizeof(error->where), "model");
+	va_start(ap, format);
+	vsnprintf(error->text, sizeof(error->text), format, ap);
+	va_end(ap);
+	return code;
+}
+
+static const struct model *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(models); i++)
+		if (!strcmp(models[i].info->name, name))
+			return &models[i];
+	return NULL;
+}
+
+const struct model_info *models_list(void)
+{
+	return infos;
+}
+
+const struct model_key *models_keys(const char *name)
+{
+	const struct model *model = find(name);
+
+	return model ? model->keys : NULL;
+}
+
+/* --- values -------------------------------------------------------------------------------------- */
+
+static int set_state(struct model_options *o, const char *value, const char **ret_why)
+{
+	int r = parse_size(value, &o->state);
+
+	*ret_why = parse_size_reason(r);
+	if (r)
+		return r;
+	*ret_why = "is not a multiple of 4K between 4K and 1T";
+	return !o->state || o->state % IMAGE_PAGE || o->state > IMAGE_SIZE_MAX ? -EINVAL : 0;
+}
+
+static int set_dirty_rate(struct model_options *o, const char *value, const char **ret_why)
+{
+	int r = parse_rate(value, &o->dirty_rate);
+
+	*ret_why = parse_rate_reason(r);
+	if (r)
+		return r;
+	*ret_why = "is more than 1T/s";
+	return o->dirty_rate > IMAGE_SIZE_MAX ? -ERANGE : 0;
+}
+
+static int set_queues(struct model_options *o, const char *value, const char **ret_why)
+{
+	uint64_t n;
+
+	*ret_why = "is not a number from 1 to 64";
+	if (parse_size(value, &n) || !n || n > NIC_QUEUES_MAX)
+		return -EINVAL;
+	o->queues = (uint32_t)n;
+	return 0;
+}
+
+static int set_records(struct model_options *o, const char *value, const char **ret_why)
+{
+	*ret_why = "is not a number from 0 to 10000000";
+	return parse_size(value, &o->records) || o->records > RECORDS_MAX ? -EINVAL : 0;
+}
+
+static int set_switch(bool *to, const char *value, const char **ret_why)
+{
+	*ret_why = "is neither on nor off";
+	*to = !strcmp(value, "on");
+	return *to || !strcmp(value, "off") ? 0 : -EINVAL;
+}
+
+static int set_p2p(struct model_options *o, const char *value, const char **ret_why)
+{
+	return set_switch(&o->p2p, value, ret_why);
+}
+
+static int set_precopy(struct model_options *o, const char *value, const char **ret_why)
+{
+	return set_switch(&o->precopy, value, ret_why);
+}
+
+static int set_fault(struct model_options *o, const char *value, const char **ret_why)
+{
+	return fault_parse(value, &o->fault, ret_why);
+}
+
+static const struct setter {
+	const char *key;
+	int (*set)(struct model_options *o, const char *value, const char **ret_why);
+} setters[] = {
+	{ "state", set_state },   { "dirty-rate", set_dirty_rate },
+	{ "queues", set_queues }, { "records", set_records },
+	{ "p2p", set_p2p },       { "precopy", set_precopy },
+	{ "fault", set_fault },
+};
+
+/* --- the spec ------------------------------------------------------------------------------------ */
+
+static const char *list_models(char *buf, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(models) && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, "%s%s", i ? ", " : "", models[i].info->name);
+	return buf;
+}
+
+static const char *list_keys(const struct model *model, char *buf, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; model->keys[i].name && n < size; i++)
+		n += (size_t)snprintf(buf + n, size - n, "%s%s", i ? ", " : "", model->keys[i].name);
+	return buf;
+}
+
+static const struct setter *find_setter(const struct model *model, const char *key)
+{
+	for (size_t i = 0; model->keys[i].name; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(setters); j++)
+			if (!strcmp(model->keys[i].name, key) && !strcmp(setters[j].key, key))
+				return &setters[j];
+	return NULL;
+}
+
+/* One "key=value". @seen has a bit for each setter. */
+static int set_option(const struct model *model, char *option, struct model_options *o, uint32_t *seen,
+		      struct vmig_error *error)
+{
+	char *value = strchr(option, '='), keys[128];
+	const struct setter *setter;
+	const char *why;
+	int r;
+
+	if (value)
+		*value++ = 0;
+	setter = find_setter(model, option);
+	if (!setter)
+		return fail(error, -EINVAL, "unknown key \"%.40s\" of model %s; it has: %s", option,
+			    model->info->name, list_keys(model, keys, sizeof(keys)));
+	if (!value)
+		return fail(error, -EINVAL, "key \"%s\" of model %s has no value", option, model->info->name);
+	if (*seen & 1u << (setter - setters))
+		return fail(error, -EINVAL, "key \"%s\" of model %s is given twice", option,
+			    model->info->name);
+	*seen |= 1u << (setter - setters);
+	r = setter->set(o, value, &why);
+	if (!r)
+		return 0;
+	return fail(error, -EINVAL, "%s of model %s: \"%.60s\" %s", option, model->info->name, value, why);
+}
+
+int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error)
+{
+	char copy[SPEC_MAX], names[64], *rest = copy, *option;
+	struct model_options o = { .queues = 2, .records = 10000, .p2p = true, .precopy = true };
+	const struct model *model;
+	uint32_t seen = 0;
+	int r = 0;
+
+	if (strlen(spec) >= sizeof(copy))
+		return fail(error, -EINVAL, "a model's options are longer than %d bytes", SPEC_MAX - 1);
+	strcpy(copy, spec);
+	option = strsep(&rest, ",");
+	model = find(option);
+	if (!model)
+		return fail(error, -EINVAL, "unknown model \"%.60s\"; there are: %s", option,
+			    list_models(names, sizeof(names)));
+	o.state = model->state;
+	while (!r && (option = strsep(&rest, ",")))
+		r = set_option(model, option, &o, &seen, error);
+	if (r)
+		return r;
+	r = model->open(&o, ret);
+	if (r)
+		return fail(error, r, "model %s with a state of %llu bytes cannot be made", model->info->name,
+			    (unsigned long long)o.state);
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * models - the reference devices: each an ordinary user of the public device API.
+ *
+ * A spec is the model's name and its options: "nic,state=1G,dirty-rate=64M/s,fault=read:EIO".
+ */
+#ifndef MODELS_MODELS_H
+#define MODELS_MODELS_H
+
+#include <vmig/device.h>
+
+/**
+ * Open the model that @spec names. The handle owns it; the device is in RUNNING.
+ *
+ * Returns 0, or, with a sentence in *error (may be NULL):
+ *   -EINVAL   unknown model or key, a key that is given twice, a bad or too large value
+ *   -ENOMEM   no memory for the state
+ */
+int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error);
+
+struct model_info {
+	const char *name, *summary;
+};
+
+/** What there is; ends with a NULL name. */
+const struct model_info *models_list(void);
+
+struct model_key {
+	const char *name, *value, *summary; /* "state", "SIZE", "bytes of internal state" */
+};
+
+/** The keys of @model with their defaults, for a help text; ends with a NULL name. NULL: no such model. */
+const struct model_key *models_keys(const char *model);
+
+/* --- private: the models ------------------------------------------------------------------------- */
+
+struct model_options;
+
+int nic_open(const struct model_options *options, struct vmig_device **ret);
+
+#endif
