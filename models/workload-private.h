@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef MODELS_WORKLOAD_PRIVATE_H
+#define MODELS_WORKLOAD_PRIVATE_H
+
+#include <pthread.h>
+
+#include "nic.h"
+#include "pci.h"
+#include "sequence.h"
+#include "workload.h"
+
+#define WORKLOAD_MEMORY (1u << 20)
+#define WORKLOAD_HEAD 4096u /* the producer indices, NIC_RECORD apart; then the rings */
+
+struct workload_queue {
+	uint64_t consumer; /* as the device knows it */
+	struct sequence sequence;
+};
+
+struct workload {
+	struct vmig_space *space;
+	int memory_fd;
+	/* Two views of the memory: the device's, and our own. */
+	uint8_t *device_view, *memory;
+	uint64_t iova;
+	bool mapped;
+	uint64_t nonce; /* tells our own record from another's */
+
+	struct vmig_device *dev, *next;  /* @next: loaded, not yet started */
+	uint8_t config[PCI_CONFIG_SIZE]; /* as of the last quiesce */
+	uint32_t n_queues, slots;
+	struct workload_queue queues[NIC_QUEUES_MAX];
+	int irq_fds[NIC_QUEUES_MAX], kick_fd;
+
+	pthread_t thread;
+	bool has_thread;
+	pthread_mutex_t lock; /* from here on */
+	pthread_cond_t settled;
+	enum { WORKLOAD_PARK, WORKLOAD_RUN, WORKLOAD_EXIT } want, at;
+	enum workload_phase phase;
+	uint64_t last_ns;              /* of the last record; 0: none yet */
+	struct workload_report report; /* sums; the rest is made when it is asked for */
+};
+
+uint64_t workload_now_ns(void);
+/** The ring's slots for @n_queues queues. */
+uint32_t workload_slots(uint32_t n_queues);
+/** Where in the memory the ring of @queue starts. */
+uint64_t workload_ring(const struct workload *w, uint32_t queue);
+
+/* --- workload-device.c: what is said to the device ---------------------------------------------- */
+
+int workload_read_register(struct vmig_device *dev, uint32_t offset, uint64_t *ret);
+int workload_write_register(struct vmig_device *dev, uint32_t offset, uint64_t value);
+int workload_read_config(struct vmig_device *dev, uint8_t *config);
+/** BAR addresses, command, MSI-X, from nothing. */
+int workload_set_up_config(struct vmig_device *dev);
+/** The same as @config has them. */
+int workload_restore_config(struct vmig_device *dev, const uint8_t *config);
+int workload_arm(struct workload *w, struct vmig_device *dev);
+void workload_disarm(struct workload *w, struct vmig_device *dev);
+int workload_set_up_queues(struct workload *w, struct vmig_device *dev);
+
+/* --- workload.c ---------------------------------------------------------------------------------- */
+
+/** Map the memory at @iova, or at a free place if 0. */
+int workload_map(struct workload *w, uint64_t iova);
+/** Interrupt eventfds for @n queues; those that are there stay. */
+int workload_open_irqs(struct workload *w, uint32_t n);
+/** Disarm and detach; *dev becomes NULL. */
+void workload_let_go(struct workload *w, struct vmig_device **dev);
+
+#endif

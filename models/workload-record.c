@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * workload-record - the user's own record: little-endian, in this order.
+ *
+ *	u64 magic, u32 version, u32 queues, u32 slots, u32 memory, u64 iova, u64 nonce, u64 last record (wall
+ *	clock, ns), 256 bytes of configuration space
+ *	u64 records, 3 u64 by phase, u64 corrupt, u64 longest gap, 3 u64 by phase
+ *	of each queue: u64 consumer, expected, lost, doubled, reordered, then the window's bits
+ *	the ring memory, u64 hash of all before it
+ */
+#include "workload-private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define MAGIC 0x314c4b5747494d56ull /* "VMIGWKL1" */
+#define VERSION 1u
+#define HEAD (8 + 4 * 4 + 3 * 8 + PCI_CONFIG_SIZE)
+#define COUNTERS ((3 + 2 * WORKLOAD_PHASES) * 8)
+#define QUEUE (5 * 8 + SEQUENCE_WINDOW / 8)
+#define RECORD(queues) (HEAD + COUNTERS + (size_t)(queues)*QUEUE + WORKLOAD_MEMORY + 8)
+
+static uint64_t wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* --- save ------------------------------------------------------------------------------------------- */
+
+static void put32(uint8_t **p, uint32_t v)
+{
+	put_le32(*p, v);
+	*p += 4;
+}
+
+static void put64(uint8_t **p, uint64_t v)
+{
+	put_le64(*p, v);
+	*p += 8;
+}
+
+static void put_head(uint8_t **p, const struct workload *w)
+{
+	put64(p, MAGIC);
+	put32(p, VERSION);
+	put32(p, w->n_queues);
+	put32(p, w->slots);
+	put32(p, WORKLOAD_MEMORY);
+	put64(p, w->iova);
+	put64(p, w->nonce);
+	put64(p, w->last_ns ? wall_ns() - (workload_now_ns() - w->last_ns) : 0);
+	memcpy(*p, w->config, PCI_CONFIG_SIZE);
+	*p += PCI_CONFIG_SIZE;
+}
+
+static void put_counters(uint8_t **p, const struct workload_report *report)
+{
+	put64(p, report->records);
+	for (unsigned int i = 0; i < WORKLOAD_PHASES; i++)
+		put64(p, report->phase_records[i]);
+	put64(p, report->corrupt);
+	put64(p, report->longest_gap_ns);
+	for (unsigned int i = 0; i < WORKLOAD_PHASES; i++)
+		put64(p, report->phase_gap_ns[i]);
+}
+
+static void put_queue(uint8_t **p, const struct workload_queue *q)
+{
+	put64(p, q->consumer);
+	put64(p, q->sequence.expected);
+	put64(p, q->sequence.lost);
+	put64(p, q->sequence.doubled);
+	put64(p, q->sequence.reordered);
+	for (unsigned int i = 0; i < SEQUENCE_WINDOW / 64; i++)
+		put64(p, q->sequence.seen[i]);
+}
+
+static bool is_running(struct workload *w)
+{
+	bool running;
+
+	pthread_mutex_lock(&w->lock);
+	running = w->at == WORKLOAD_RUN;
+	pthread_mutex_unlock(&w->lock);
+	return running;
+}
+
+int workload_save(struct workload *w, void **ret, size_t *ret_len)
+{
+	size_t len = RECORD(w->n_queues);
+	uint8_t *buf, *p;
+
+	if (!w->dev || is_running(w))
+		return -EINVAL;
+	buf = malloc(len);
+	if (!buf)
+		return -ENOMEM;
+	p = buf;
+	put_head(&p, w);
+	put_counters(&p, &w->report);
+	for (uint32_t q = 0; q < w->n_queues; q++)
+		put_queue(&p, &w->queues[q]);
+	memcpy(p, w->memory, WORKLOAD_MEMORY);
+	p += WORKLOAD_MEMORY;
+	put64(&p, hash64(0, buf, len - 8));
+	*ret = buf;
+	*ret_len = len;
+	return 0;
+}
+
+/* --- load ------------------------------------------------------------------------------------------- */
+
+static uint32_t get32(const uint8_t **p)
+{
+	*p += 4;
+	return get_le32(*p - 4);
+}
+
+static uint64_t get64(const uint8_t **p)
+{
+	*p += 8;
+	return get_le64(*p - 8);
+}
+
+struct head {
+	uint32_t queues, slots;
+	uint64_t iova, nonce, last_wall_ns;
+	const uint8_t *config;
+};
+
+/* *p moves behind the head. */
+static int check_record(const uint8_t **p, size_t len, struct head *ret)
+{
+	const uint8_t *start = *p;
+
+	if (len < RECORD(1) || get64(p) != MAGIC || get32(p) != VERSION)
+		return -EBADMSG;
+	ret->queues = get32(p);
+	ret->slots = get32(p);
+	if (!ret->queues || ret->queues > NIC_QUEUES_MAX || ret->slots != workload_slots(ret->queues) ||
+	    get32(p) != WORKLOAD_MEMORY || len != RECORD(ret->queues))
+		return -EBADMSG;
+	ret->iova = get64(p);
+	ret->nonce = get64(p);
+	ret->last_wall_ns = get64(p);
+	ret->config = *p;
+	*p += PCI_CONFIG_SIZE;
+	return hash64(0, start, len - 8) == get_le64(start + len - 8) && ret->iova ? 0 : -EBADMSG;
+}
+
+static void get_counters(const uint8_t **p, struct workload_report *report)
+{
+	report->records = get64(p);
+	for (unsigned int i = 0; i < WORKLOAD_PHASES; i++)
+		report->phase_records[i] = get64(p);
+	report->corrupt = get64(p);
+	report->longest_gap_ns = get64(p);
+	for (unsigned int i = 0; i < WORKLOAD_PHASES; i++)
+		report->phase_gap_ns[i] = get64(p);
+}
+
+static void get_queue(const uint8_t **p, struct workload_queue *q)
+{
+	q->consumer = get64(p);
+	q->sequence.expected = get64(p);
+	q->sequence.lost = get64(p);
+	q->sequence.doubled = get64(p);
+	q->sequence.reordered = get64(p);
+	for (unsigned int i = 0; i < SEQUENCE_WINDOW / 64; i++)
+		q->sequence.seen[i] = get64(p);
+}
+
+/* Another's record: how long ago its last record came is known by the wall clock only. */
+static void take_time(struct workload *w, uint64_t last_wall_ns)
+{
+	uint64_t wall = wall_ns();
+
+	w->last_ns = last_wall_ns && last_wall_ns < wall ? workload_now_ns() - (wall - last_wall_ns) : 0;
+}
+
+static void take_record(struct workload *w, const struct head *head, const uint8_t *p)
+{
+	pthread_mutex_lock(&w->lock);
+	get_counters(&p, &w->report);
+	for (uint32_t q = 0; q < head->queues; q++)
+		get_queue(&p, &w->queues[q]);
+	if (head->nonce != w->nonce)
+		take_time(w, head->last_wall_ns);
+	memcpy(w->config, head->config, PCI_CONFIG_SIZE);
+	pthread_mutex_unlock(&w->lock);
+	/* Our own memory is equal already, and may be looked at by somebody. */
+	if (memcmp(w->memory, p, WORKLOAD_MEMORY))
+		memcpy(w->memory, p, WORKLOAD_MEMORY);
+}
+
+static int check_device(struct vmig_device *dev, const struct head *head)
+{
+	struct vmig_irq irq;
+	int r;
+
+	if (!workload_drives(dev))
+		return -EOPNOTSUPP;
+	r = vmig_device_query_irq(dev, PCI_IRQ_MSIX, &irq);
+	if (r)
+		return r;
+	return irq.count == head->queues ? 0 : -EOPNOTSUPP;
+}
+
+static int hand_over(struct workload *w, struct vmig_device *dev, const struct head *head)
+{
+	int r;
+
+	r = workload_open_irqs(w, head->queues);
+	r = r ? r : workload_map(w, head->iova);
+	r = r ? r : vmig_space_attach(w->space, dev);
+	if (r)
+		return r;
+	w->next = dev;
+	w->n_queues = head->queues;
+	w->slots = head->slots;
+	r = workload_arm(w, dev);
+	return r ? r : workload_restore_config(dev, head->config);
+}
+
+int workload_load(struct workload *w, struct vmig_device *dev, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	struct head head;
+	int r;
+
+	if (is_running(w) || w->next || (w->dev && w->dev == dev))
+		return -EBUSY;
+	r = check_record(&p, len, &head);
+	r = r ? r : check_device(dev, &head);
+	/* A workload that drives a device takes its own record only: else there would be no way back. */
+	if (!r && w->dev && head.nonce != w->nonce)
+		r = -EBUSY;
+	r = r ? r : hand_over(w, dev, &head);
+	if (r) {
+		workload_let_go(w, &w->next);
+		return r;
+	}
+	take_record(w, &head, p);
+	return 0;
+}

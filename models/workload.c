@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "workload-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IOVA_FIRST 0x100000000ull
+#define IOVA_TRIES 4096u
+/* Records taken before the device hears of it. */
+#define BATCH 256u
+
+uint64_t workload_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint32_t workload_slots(uint32_t n_queues)
+{
+	uint32_t most = (WORKLOAD_MEMORY - WORKLOAD_HEAD) / NIC_RECORD / n_queues, slots = 2;
+
+	while (slots * 2 <= most && slots < 4096)
+		slots *= 2;
+	return slots;
+}
+
+uint64_t workload_ring(const struct workload *w, uint32_t queue)
+{
+	return WORKLOAD_HEAD + (uint64_t)queue * w->slots * NIC_RECORD;
+}
+
+/* --- taking records -------------------------------------------------------------------------------- */
+
+static bool record_is_good(const uint8_t *record, uint32_t queue, uint64_t *ret_seq)
+{
+	uint8_t should[NIC_RECORD];
+
+	*ret_seq = get_le64(record + NIC_RECORD_SEQ);
+	nic_record_make(should, queue, *ret_seq);
+	return !memcmp(record, should, NIC_RECORD);
+}
+
+static void note_time(struct workload *w)
+{
+	uint64_t now = workload_now_ns(), gap = w->last_ns ? now - w->last_ns : 0;
+	struct workload_report *report = &w->report;
+
+	w->last_ns = now;
+	report->longest_gap_ns = MAX(report->longest_gap_ns, gap);
+	report->phase_gap_ns[w->phase] = MAX(report->phase_gap_ns[w->phase], gap);
+}
+
+/* With the lock: take the records of @queue up to @producer, at most a batch. */
+static void take_batch(struct workload *w, uint32_t queue, uint64_t producer)
+{
+	struct workload_queue *q = &w->queues[queue];
+	uint64_t end = MIN(producer, q->consumer + BATCH);
+
+	note_time(w);
+	w->report.records += end - q->consumer;
+	w->report.phase_records[w->phase] += end - q->consumer;
+	for (; q->consumer < end; q->consumer++) {
+		const uint8_t *at = w->memory + workload_ring(w, queue) + q->consumer % w->slots * NIC_RECORD;
+		uint8_t record[NIC_RECORD];
+		uint64_t seq;
+
+		memcpy(record, at, sizeof(record));
+		if (!record_is_good(record, queue, &seq)) {
+			w->report.corrupt++;
+			seq = q->sequence.expected; /* its number says nothing */
+		}
+		sequence_take(&q->sequence, seq);
+	}
+}
+
+/* How far the device has come. */
+static uint64_t producer_of(struct workload *w, uint32_t queue)
+{
+	struct workload_queue *q = &w->queues[queue];
+	uint64_t *index = (uint64_t *)(void *)(w->memory + queue * NIC_RECORD);
+	uint64_t producer = le64toh(__atomic_load_n(index, __ATOMIC_ACQUIRE));
+
+	/* It has gone back: what it sends again is found to be doubled. Or it overran us: what we
+	 * did not see is found to be lost. */
+	if (producer < q->consumer)
+		q->consumer = producer;
+	else if (producer - q->consumer > w->slots)
+		q->consumer = producer - w->slots;
+	return producer;
+}
+
+static int take_queue(struct workload *w, uint32_t queue)
+{
+	struct workload_queue *q = &w->queues[queue];
+	uint64_t producer = producer_of(w, queue);
+	uint8_t doorbell[4];
+	int r = 0;
+
+	while (!r && q->consumer < producer) {
+		pthread_mutex_lock(&w->lock);
+		take_batch(w, queue, producer);
+		pthread_mutex_unlock(&w->lock);
+		put_le32(doorbell, (uint32_t)q->consumer);
+		r = vmig_device_region_write(w->dev, NIC_BAR_DOORBELLS, NIC_DOORBELL(queue), doorbell,
+					     sizeof(doorbell));
+	}
+	return r;
+}
+
+/* --- the thread ------------------------------------------------------------------------------------ */
+
+static void drain_fd(int fd)
+{
+	uint64_t n;
+
+	(void)!read(fd, &n, sizeof(n));
+}
+
+/* Take what there is, then wait for interrupts, until something else is wanted. */
+static int take_all(struct workload *w)
+{
+	struct pollfd fds[NIC_QUEUES_MAX + 1];
+	int r = 0;
+
+	for (uint32_t q = 0; q < w->n_queues; q++)
+		fds[q] = (struct pollfd){ .fd = w->irq_fds[q], .events = POLLIN, .revents = POLLIN };
+	fds[w->n_queues] = (struct pollfd){ .fd = w->kick_fd, .events = POLLIN };
+	for (;;) {
+		for (uint32_t q = 0; !r && q < w->n_queues; q++) {
+			if (!fds[q].revents)
+				continue;
+			drain_fd(w->irq_fds[q]);
+			r = take_queue(w, q);
+		}
+		if (r || fds[w->n_queues].revents)
+			return r;
+		if (poll(fds, w->n_queues + 1, -1) < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+static void *run(void *opaque)
+{
+	struct workload *w = opaque;
+
+	pthread_mutex_lock(&w->lock);
+	while (w->want != WORKLOAD_EXIT) {
+		int r;
+
+		w->at = w->want;
+		pthread_cond_broadcast(&w->settled);
+		if (w->want == WORKLOAD_PARK) {
+			pthread_cond_wait(&w->settled, &w->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&w->lock);
+		r = take_all(w);
+		drain_fd(w->kick_fd);
+		pthread_mutex_lock(&w->lock);
+		if (r) {
+			w->report.error = -r;
+			w->want = WORKLOAD_PARK;
+		}
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* On return the thread is where it is wanted, or parked by an error. */
+static void settle(struct workload *w, int want)
+{
+	uint64_t one = 1;
+
+	pthread_mutex_lock(&w->lock);
+	w->want = want;
+	if (w->at == WORKLOAD_RUN)
+		(void)!write(w->kick_fd, &one, sizeof(one));
+	pthread_cond_broadcast(&w->settled);
+	while (w->at != w->want && w->want != WORKLOAD_EXIT)
+		pthread_cond_wait(&w->settled, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static int ensure_thread(struct workload *w)
+{
+	int r = 0;
+
+	if (!w->has_thread)
+		r = pthread_create(&w->thread, NULL, run, w);
+	w->has_thread = !r;
+	return -r;
+}
+
+/* --- life ------------------------------------------------------------------------------------------ */
+
+static int open_fds(struct workload *w)
+{
+	w->kick_fd = -1;
+	for (uint32_t q = 0; q < NIC_QUEUES_MAX; q++)
+		w->irq_fds[q] = -1;
+	w->memory_fd = memfd_create("vmig-workload", MFD_CLOEXEC);
+	w->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->memory_fd < 0 || w->kick_fd < 0 || ftruncate(w->memory_fd, WORKLOAD_MEMORY))
+		return -errno;
+	return 0;
+}
+
+/* As many as there are queues; those that are there stay. */
+int workload_open_irqs(struct workload *w, uint32_t n)
+{
+	for (uint32_t q = 0; q < n; q++) {
+		if (w->irq_fds[q] < 0)
+			w->irq_fds[q] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (w->irq_fds[q] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static uint8_t *view(struct workload *w)
+{
+	void *p = mmap(NULL, WORKLOAD_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, w->memory_fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int workload_new(struct vmig_space *space, struct workload **ret)
+{
+	struct workload *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->space = space;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->settled, NULL);
+	r = open_fds(w);
+	if (!r) {
+		w->device_view = view(w);
+		w->memory = view(w);
+		w->nonce = mix64((uint64_t)(uintptr_t)w ^ workload_now_ns() ^ (uint64_t)getpid() << 40);
+		r = w->device_view && w->memory ? 0 : -ENOMEM;
+	}
+	if (r) {
+		workload_free(w);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+void workload_let_go(struct workload *w, struct vmig_device **dev)
+{
+	if (!*dev)
+		return;
+	workload_disarm(w, *dev);
+	vmig_space_detach(w->space, *dev);
+	*dev = NULL;
+}
+
+void workload_free(struct workload *w)
+{
+	if (!w)
+		return;
+	if (w->has_thread) {
+		settle(w, WORKLOAD_EXIT);
+		pthread_join(w->thread, NULL);
+	}
+	workload_let_go(w, &w->next);
+	workload_let_go(w, &w->dev);
+	if (w->mapped)
+		vmig_space_unmap(w->space, w->iova, WORKLOAD_MEMORY);
+	if (w->memory)
+		munmap(w->memory, WORKLOAD_MEMORY);
+	if (w->device_view)
+		munmap(w->device_view, WORKLOAD_MEMORY);
+	for (uint32_t q = 0; q < NIC_QUEUES_MAX; q++)
+		if (w->irq_fds[q] >= 0)
+			close(w->irq_fds[q]);
+	if (w->memory_fd >= 0)
+		close(w->memory_fd);
+	if (w->kick_fd >= 0)
+		close(w->kick_fd);
+	pthread_cond_destroy(&w->settled);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+static int map_at(struct workload *w, uint64_t iova)
+{
+	struct vmig_dma map = {
+		.iova = iova,
+		.size = WORKLOAD_MEMORY,
+		.prot = VMIG_DMA_READ | VMIG_DMA_WRITE,
+		.fd = w->memory_fd,
+		.vaddr = w->device_view,
+	};
+	int r = vmig_space_map(w->space, &map);
+
+	if (r)
+		return r;
+	w->iova = iova;
+	w->mapped = true;
+	return 0;
+}
+
+int workload_map(struct workload *w, uint64_t iova)
+{
+	int r = -EEXIST;
+
+	if (w->mapped && (!iova || iova == w->iova))
+		return 0;
+	if (w->mapped) {
+		r = vmig_space_unmap(w->space, w->iova, WORKLOAD_MEMORY);
+		if (r)
+			return r;
+		w->mapped = false;
+	}
+	if (iova)
+		return map_at(w, iova);
+	/* Other workloads may share the space. */
+	for (uint32_t i = 0; r == -EEXIST && i < IOVA_TRIES; i++)
+		r = map_at(w, IOVA_FIRST + (uint64_t)i * WORKLOAD_MEMORY);
+	return r;
+}
+
+static int set_up(struct workload *w, struct vmig_device *dev)
+{
+	uint64_t n;
+	int r = workload_set_up_config(dev);
+
+	r = r ? r : workload_read_register(dev, NIC_QUEUES, &n);
+	if (r)
+		return r;
+	if (!n || n > NIC_QUEUES_MAX)
+		return -EOPNOTSUPP;
+	w->n_queues = (uint32_t)n;
+	w->slots = workload_slots(w->n_queues);
+	r = workload_open_irqs(w, w->n_queues);
+	r = r ? r : workload_arm(w, dev);
+	return r ? r : workload_set_up_queues(w, dev);
+}
+
+int workload_bind(struct workload *w, struct vmig_device *dev)
+{
+	int r;
+
+	if (w->dev || w->next)
+		return -EBUSY;
+	if (!workload_drives(dev))
+		return -EOPNOTSUPP;
+	r = workload_map(w, 0);
+	r = r ? r : vmig_space_attach(w->space, dev);
+	if (r)
+		return r;
+	w->dev = dev;
+	r = set_up(w, dev);
+	if (r)
+		workload_let_go(w, &w->dev);
+	return r;
+}
+
+/* --- start and stop -------------------------------------------------------------------------------- */
+
+/* A device whose state is older (newer) than our record has forgotten what it sent (sends what we never saw):
+ * only our doorbells move its consumer index. */
+static int compare_consumers(struct workload *w)
+{
+	for (uint32_t i = 0; i < w->n_queues; i++) {
+		struct workload_queue *q = &w->queues[i];
+		uint64_t consumer;
+		int r = workload_read_register(w->dev, NIC_QUEUE(i) + NIC_QUEUE_CONSUMER, &consumer);
+
+		if (r)
+			return r;
+		pthread_mutex_lock(&w->lock);
+		if (consumer < q->consumer)
+			q->sequence.doubled += q->consumer - consumer;
+		else
+			q->sequence.lost += consumer - q->consumer;
+		pthread_mutex_unlock(&w->lock);
+	}
+	return 0;
+}
+
+static int start(struct workload *w)
+{
+	int r = w->dev ? 0 : -EINVAL;
+
+	r = r ? r : ensure_thread(w);
+	r = r ? r : compare_consumers(w);
+	if (r)
+		return r;
+	settle(w, WORKLOAD_RUN);
+	return 0;
+}
+
+int workload_start(struct workload *w)
+{
+	if (w->next) {
+		workload_let_go(w, &w->dev);
+		w->dev = w->next;
+		w->next = NULL;
+	}
+	return start(w);
+}
+
+int workload_resume(struct workload *w)
+{
+	if (!w->dev)
+		return -EINVAL;
+	workload_let_go(w, &w->next);
+	return start(w);
+}
+
+int workload_quiesce(struct workload *w)
+{
+	int r;
+
+	if (!w->dev)
+		return -EINVAL;
+	if (w->has_thread)
+		settle(w, WORKLOAD_PARK);
+	r = -w->report.error;
+	/* Now, because a stopped device must not be touched when the record is made. */
+	return r ? r : workload_read_config(w->dev, w->config);
+}
+
+/* --- report ---------------------------------------------------------------------------------------- */
+
+void workload_mark(struct workload *w, enum workload_phase phase)
+{
+	pthread_mutex_lock(&w->lock);
+	w->phase = phase;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void workload_report(struct workload *w, struct workload_report *ret)
+{
+	pthread_mutex_lock(&w->lock);
+	*ret = w->report;
+	for (uint32_t q = 0; q < w->n_queues; q++) {
+		ret->lost += w->queues[q].sequence.lost;
+		ret->doubled += w->queues[q].sequence.doubled;
+		ret->reordered += w->queues[q].sequence.reordered;
+	}
+	pthread_mutex_unlock(&w->lock);
+	ret->whole = !ret->lost && !ret->doubled && !ret->reordered && !ret->corrupt && !ret->error;
+}
+
+void workload_verdict(const struct workload_report *report, char *ret, size_t size)
+{
+	const uint64_t *n = report->phase_records;
+	int len = snprintf(ret, size,
+			   "%llu records before, %llu during, %llu after: ", (unsigned long long)n[0],
+			   (unsigned long long)n[1], (unsigned long long)n[2]);
+
+	if (len < 0 || (size_t)len >= size)
+		return;
+	if (report->whole)
+		snprintf(ret + len, size - (size_t)len, "none lost, doubled, reordered or corrupt");
+	else if (report->error)
+		snprintf(ret + len, size - (size_t)len, "the device failed: %s", strerror(report->error));
+	else
+		snprintf(ret + len, size - (size_t)len,
+			 "%llu LOST, %llu DOUBLED, %llu REORDERED, %llu CORRUPT",
+			 (unsigned long long)report->lost, (unsigned long long)report->doubled,
+			 (unsigned long long)report->reordered, (unsigned long long)report->corrupt);
+}
+
+int workload_verify_device(struct workload *w)
+{
+	uint64_t wrong = 0, doorbells = 0;
+	int r = w->dev ? workload_write_register(w->dev, NIC_CONTROL, NIC_CONTROL_CHECK) : -EINVAL;
+
+	r = r ? r : workload_read_register(w->dev, NIC_RESULT, &wrong);
+	r = r ? r : workload_read_register(w->dev, NIC_BAD_DOORBELLS, &doorbells);
+	if (r)
+		return r;
+	return wrong || doorbells ? -EBADMSG : 0;
+}
