@@ -180,10 +180,13 @@ static void chain_encode(struct vmig_cursor *c, const struct vmig_vu_region_info
 
 void vmig_vu_region_info_encode(struct vmig_cursor *c, const struct vmig_vu_region_info *m)
 {
+	uint32_t flags = m->caps ? m->flags | VMIG_VU_REGION_CAPS : m->flags;
+
 	vmig_cursor_put_u32(c, m->argsz);
-	vmig_cursor_put_u32(c, m->caps ? m->flags | VMIG_VU_REGION_CAPS : m->flags);
+	vmig_cursor_put_u32(c, flags);
 	vmig_cursor_put_u32(c, m->index);
-	vmig_cursor_put_u32(c, m->caps ? VMIG_VU_REGION_INFO_SIZE : 0);
+	/* Also where the chain is left out: QEMU refuses an info with capabilities and no offset. */
+	vmig_cursor_put_u32(c, flags & VMIG_VU_REGION_CAPS ? VMIG_VU_REGION_INFO_SIZE : 0);
 	vmig_cursor_put_u64(c, m->size);
 	vmig_cursor_put_u64(c, m->offset);
 	chain_encode(c, m);
