@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * core - one end of a migration as a machine: events in, actions out. Pure.
+ *
+ * It does no I/O, reads no clock, starts no thread and allocates nothing, so that it runs under the
+ * driver (driver.c: threads, devices, a channel) and under tests and simulators in virtual time.
+ * Every event carries the time and the count of bytes moved; vmig_core_deadline() says when a tick is due.
+ *
+ * For each device at most one job is outstanding; its end is an event. Devices are known by index,
+ * the same on both ends.
+ */
+#ifndef VMIG_ENGINE_CORE_H
+#define VMIG_ENGINE_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vmig/migrate.h>
+
+#include "base/limits.h"
+#include "wire/stream.h"
+
+/** What a device may be told to do. The driver's workers do these, one at a time for each device. */
+enum vmig_job {
+	VMIG_JOB_NONE,
+	VMIG_JOB_RECOVER, /* bring it to RUNNING, wherever it was found */
+	VMIG_JOB_STATE,   /* walk to @target, failing that to @recover */
+	VMIG_JOB_QUERY_STATE,
+	VMIG_JOB_STOP_COPY_SIZE, /* ask for the estimate */
+	VMIG_JOB_SIZES,          /* ask for the sizes of pre-copy */
+	VMIG_JOB_PUMP, /* send data until drained, at the end, @budget is used up, or told to stop */
+	VMIG_JOB_RESET,
+};
+
+struct vmig_core_action {
+	enum vmig_core_action_kind {
+		VMIG_ACT_NONE,
+		VMIG_ACT_SEND, /* a record of @type about @device; vmig_core_payload() gives its payload */
+		VMIG_ACT_JOB,  /* @device starts @job */
+		VMIG_ACT_PUMP_STOP,        /* end @device's PUMP soon */
+		VMIG_ACT_QUIESCE,          /* the user: answer with VMIG_EV_USER */
+		VMIG_ACT_RESUME,           /* the user; no answer */
+		VMIG_ACT_SAVE_RECORD,      /* the user's record of @device, sent in pieces; VMIG_EV_USER */
+		VMIG_ACT_LOAD_RECORD,      /* VMIG_EV_USER */
+		VMIG_ACT_START,            /* the user; no answer */
+		VMIG_ACT_CHANNEL_COMMIT,   /* make what was sent durable; VMIG_EV_USER */
+		VMIG_ACT_CHANNEL_SHUTDOWN, /* nothing more is to be sent or received */
+		VMIG_ACT_EVENT,            /* tell the user: @event */
+		VMIG_ACT_FINISH,           /* all is over: core->result */
+	} kind;
+	uint32_t device, type;
+	enum vmig_job job;
+	uint32_t target, recover;
+	uint64_t budget;
+	struct vmig_migrate_event event;
+};
+
+struct vmig_core_event {
+	enum vmig_core_event_kind {
+		VMIG_EV_ENTER,  /* the stage begins; made by the core itself */
+		VMIG_EV_START,  /* the first event */
+		VMIG_EV_RECORD, /* @type, @device, @payload: every record but DATA */
+		VMIG_EV_JOB,    /* @device's @job has ended */
+		VMIG_EV_USER,   /* what was asked of the user, or of the channel, has ended: @code, @text */
+		VMIG_EV_TICK,   /* the deadline is reached */
+		VMIG_EV_LOST,   /* the channel: @code (negative; 0: the peer ended it), @text */
+		VMIG_EV_DATA_FAILED, /* @device did not take data: @code, @text */
+		VMIG_EV_CANCEL,
+	} kind;
+	uint64_t now_ns;   /* never 0 */
+	uint64_t bytes;    /* of device data that this end has moved so far */
+	uint64_t heard_ns; /* when the peer was last heard */
+	uint32_t device;
+	int code;         /* 0 or a negative errno */
+	const char *text; /* a sentence for a person; valid during the call; may be NULL */
+	/* VMIG_EV_RECORD */
+	uint32_t type;
+	const void *payload;
+	uint32_t payload_len;
+	uint64_t length, chain; /* of the data of @device that was received so far */
+	/* VMIG_EV_JOB */
+	enum vmig_job job;
+	uint32_t state; /* of the device now; VMIG_STATE_NONE: not known. RECOVER: the one it was found in */
+	bool was_reset; /* RECOVER */
+	uint64_t size;  /* STOP_COPY_SIZE */
+	struct vmig_precopy sizes;
+	enum vmig_pump_end { VMIG_PUMP_STOPPED, VMIG_PUMP_DRAINED, VMIG_PUMP_END } pump;
+};
+
+/** What the core knows of a device of this end. */
+struct vmig_core_device {
+	struct vmig_device_info info;
+	uint32_t state;         /* last known; VMIG_STATE_NONE */
+	enum vmig_job job;      /* outstanding */
+	uint32_t target;        /* of VMIG_JOB_STATE */
+	uint64_t job_ns;        /* when the job began */
+	bool moved;             /* may have left RUNNING since the start: to be brought back */
+	bool ended;             /* DEVICE_END was sent or received */
+	uint64_t length, chain; /* of all its data; final when @ended */
+	/* source */
+	uint64_t stop_copy_size; /* VMIG_OFFER_SIZE_UNKNOWN */
+	uint64_t left;           /* bytes that it still has for us, as far as we know */
+	uint64_t job_length;     /* @length when the job began */
+	uint64_t round_ns;       /* when the dirty round began */
+	uint64_t ask_ns;         /* when to look at it again; 0: not now */
+	uint64_t dirty_rate, last_left;
+	uint32_t rounds, judged_rounds, worse_rounds;
+	bool known; /* @left has been asked for or seen */
+	bool initial_sent;
+	/* destination */
+	struct vmig_offer offer; /* what the source says of its own; opaque is not kept */
+	uint32_t record_total, record_have;
+	bool has_record;
+};
+
+struct vmig_core_config {
+	bool source;
+	bool one_way;
+	bool keep_source;
+	bool no_precopy;
+	uint64_t downtime_ns, timeout_ns, bandwidth;
+	uint32_t max_rounds;
+};
+
+#define VMIG_CORE_ACTIONS (4u * VMIG_LIMIT_DEVICES + 64u)
+
+struct vmig_core {
+	struct vmig_core_config config;
+	uint32_t n;
+	struct vmig_core_device *devices;
+
+	enum vmig_stage stage; /* one writer: vmig_core_enter() */
+	enum vmig_core_phase {
+		VMIG_PHASE_GO,       /* the stage's function has the events */
+		VMIG_PHASE_ROLLBACK, /* back to RUNNING (source) or to a reset device (destination) */
+		VMIG_PHASE_LINGER,   /* all done; the peer is given the time to read our last words */
+		VMIG_PHASE_OVER,
+	} phase;
+	uint32_t step; /* within the stage or the rollback: each has its own names */
+
+	bool lost;       /* the channel is gone: nothing can be sent */
+	bool told;       /* the peer knows of the end: it told us */
+	bool said_abort; /* we told it */
+	bool last_word;  /* ours was sent: worth to linger for */
+	bool quiesced;   /* the user was, and has not been resumed */
+	bool promised;   /* PROMISE was sent (source), received (destination) */
+	bool committed;  /* COMMITTED was received (source), sent (destination) */
+
+	uint64_t now, start_ns, stage_ns, stage_bytes, bytes, heard_ns;
+	uint64_t down_ns; /* when the first device left RUNNING; 0: none has */
+	uint64_t beat_ns, progress_ns, linger_ns, stuck_ns; /* deadlines; 0: none */
+
+	struct vmig_hello peer; /* n_devices 0: not heard yet */
+	uint32_t n_offers;      /* received */
+	uint32_t next_record;   /* the device whose user record is next */
+	bool records_done;
+	struct vmig_fin fin;
+
+	struct vmig_plan {
+		uint64_t initial_number, initial_asked, initial_acked; /* a REINIT raises the number */
+		uint64_t sample_ns, sample_bytes; /* where the measurement of bandwidth began */
+		uint64_t bandwidth, dirty_rate;   /* bytes a second; 0: not known */
+		uint64_t remaining, expected_ns;
+		uint64_t arc_ns; /* the longest transition so far */
+	} plan;
+
+	struct vmig_core_action actions[VMIG_CORE_ACTIONS];
+	uint32_t first, used;
+	struct vmig_migrate_result result;
+};
+
+/**
+ * @devices: @n of them, with @info filled in and all else zero; they stay the caller's and must stay.
+ * The first event must be VMIG_EV_START.
+ */
+void vmig_core_init(struct vmig_core *core, const struct vmig_core_config *config,
+		    struct vmig_core_device *devices, uint32_t n);
+
+void vmig_core_event(struct vmig_core *core, const struct vmig_core_event *event);
+
+/** Take the next action: false if there is none now. */
+bool vmig_core_next(struct vmig_core *core, struct vmig_core_action *ret);
+
+/** The payload of a VMIG_ACT_SEND, at once after it was taken. */
+void vmig_core_payload(const struct vmig_core *core, const struct vmig_core_action *action,
+		       struct vmig_cursor *c);
+
+/** May the next record be given? Not while the answer to the last ones is being worked out. */
+bool vmig_core_wants_record(const struct vmig_core *core);
+
+/** May the devices of the destination be given data? */
+bool vmig_core_wants_data(const struct vmig_core *core);
+
+/** When the next VMIG_EV_TICK is due; UINT64_MAX: never. */
+uint64_t vmig_core_deadline(const struct vmig_core *core);
+
+#endif

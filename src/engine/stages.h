@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** stages - what the files of the core share. Private to them. */
+#ifndef VMIG_ENGINE_STAGES_H
+#define VMIG_ENGINE_STAGES_H
+
+#include <errno.h>
+
+#include "engine/core.h"
+
+/** A stage: the same row has what each end does with an event while it is in it. VMIG_EV_ENTER comes first. */
+struct vmig_stage_row {
+	const char *name;
+	void (*source)(struct vmig_core *core, const struct vmig_core_event *ev);
+	void (*destination)(struct vmig_core *core, const struct vmig_core_event *ev);
+};
+extern const struct vmig_stage_row vmig_stages[VMIG_STAGE_NR];
+
+void vmig_source_hello(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_source_offer(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_source_precopy(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_source_quiesce(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_source_switchover(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_source_verify(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_source_commit(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_source_run(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_hello(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_offer(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_precopy(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_quiesce(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_switchover(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_verify(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_commit(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_run(struct vmig_core *core, const struct vmig_core_event *ev);
+
+/** What a fault leads to before the commit. Called on entry with ev NULL, then with each event. */
+void vmig_source_rollback(struct vmig_core *core, const struct vmig_core_event *ev);
+void vmig_destination_rollback(struct vmig_core *core, const struct vmig_core_event *ev);
+
+/* --- actions (core.c) --- */
+
+/** The one writer of core->stage. */
+void vmig_core_enter(struct vmig_core *core, enum vmig_stage stage);
+void vmig_core_push(struct vmig_core *core, enum vmig_core_action_kind kind, uint32_t device);
+/** Nothing is sent where nobody listens: over a lost channel, or as the destination of a one-way one. */
+void vmig_core_send(struct vmig_core *core, enum vmig_record_type type, uint32_t device);
+void vmig_core_job(struct vmig_core *core, uint32_t device, enum vmig_job job);
+void vmig_core_pump(struct vmig_core *core, uint32_t device, uint64_t budget);
+void vmig_core_walk(struct vmig_core *core, uint32_t device, uint32_t target, uint32_t recover);
+bool vmig_core_idle(const struct vmig_core *core);
+void vmig_core_stop_pumps(struct vmig_core *core);
+void vmig_core_warn(struct vmig_core *core, const char *text);
+
+/** Add a line to the reasons. @code is a negative errno; the first one is kept. */
+__attribute__((format(printf, 3, 4))) void vmig_core_reason(struct vmig_core *core, int code,
+							    const char *format, ...);
+/** The same about a device, with its name and what it was doing. */
+void vmig_core_device_reason(struct vmig_core *core, uint32_t device, int code, const char *what,
+			     const char *text);
+
+/** It will not happen: roll back. @outcome is what this end says if nothing worse comes. The reasons are given before. */
+void vmig_core_fail(struct vmig_core *core, enum vmig_outcome outcome);
+/** A record that does not belong here. */
+void vmig_core_unexpected(struct vmig_core *core, const struct vmig_core_event *ev);
+/** All is over with this outcome; with a peer that listens, when it has closed or two seconds have passed. */
+void vmig_core_finish(struct vmig_core *core, enum vmig_outcome outcome);
+
+/** The steps of vmig_core_return(), in core->step. */
+enum { VMIG_BACK_QUERY, VMIG_BACK_STOP, VMIG_BACK_P2P, VMIG_BACK_RUN, VMIG_BACK_DONE };
+
+/**
+ * Bring all devices that have moved back to RUNNING, by steps in common: STOP_COPY to STOP, then all to their P2P state, then all to
+ * RUNNING. True when there is nothing more to do; set the step to
+ * VMIG_BACK_QUERY first, call it again after each job.
+ */
+bool vmig_core_return(struct vmig_core *core);
+/** After that: does every device run? Gives the reasons if not. */
+bool vmig_core_all_run(struct vmig_core *core);
+
+/** The chain over all devices, and the sum of their lengths. */
+void vmig_core_fin(const struct vmig_core *core, struct vmig_fin *ret);
+
+/* --- the planner (plan.c) --- */
+
+void vmig_plan_pump_began(struct vmig_core *core);
+void vmig_plan_pump_ended(struct vmig_core *core);
+/** A device's sizes are new: its dirty rate, its REINIT. */
+void vmig_plan_sizes(struct vmig_core *core, struct vmig_core_device *dev, const struct vmig_precopy *sizes);
+void vmig_plan_round(struct vmig_core *core, struct vmig_core_device *dev);
+/** Is it time to switch over? */
+bool vmig_plan_switch(struct vmig_core *core);
+/** All initial data has been sent, and the destination has not been asked about it. */
+bool vmig_plan_ask_initial(struct vmig_core *core);
+
+/* --- the offer (offer.c) --- */
+
+/** Can the devices offered go into the devices here? Every reason why not is added; false if there is one. */
+bool vmig_offer_check(struct vmig_core *core);
+void vmig_offer_of(const struct vmig_core_device *dev, struct vmig_offer *ret);
+
+static inline bool vmig_has_p2p(const struct vmig_core_device *dev)
+{
+	return dev->info.migration_flags & VMIG_MIGRATION_P2P;
+}
+
+static inline bool vmig_has_precopy(const struct vmig_core_device *dev)
+{
+	return dev->info.migration_flags & VMIG_MIGRATION_PRE_COPY;
+}
+
+#endif
