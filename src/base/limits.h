@@ -25,6 +25,7 @@
 #define VMIG_LIMIT_RECORD_DATA (1u << 20) /* one piece of device data */
 #define VMIG_LIMIT_RECORD_CONTROL (64u << 10)
 #define VMIG_LIMIT_USER_RECORD (16u << 20)
+#define VMIG_LIMIT_USER_RECORDS (64u << 20) /* of all devices */
 #define VMIG_LIMIT_DEVICES 256u
 
 #endif

@@ -149,6 +149,15 @@ static void device_end(struct vmig_core *core, const struct vmig_core_event *ev)
 	dev->ended = true;
 }
 
+static bool records_fit(const struct vmig_core *core)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < core->n; i++)
+		sum += core->devices[i].record_total;
+	return sum <= VMIG_LIMIT_USER_RECORDS;
+}
+
 static void user_piece(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	struct vmig_core_device *dev = ev->device < core->n ? &core->devices[ev->device] : NULL;
@@ -163,6 +172,8 @@ static void user_piece(struct vmig_core *core, const struct vmig_core_event *ev)
 	dev->has_record = true;
 	dev->record_total = piece.total;
 	dev->record_have += piece.len;
+	if (!records_fit(core))
+		broken(core, "the user's records are longer than 64 MiB in all");
 }
 
 static void fin(struct vmig_core *core, const struct vmig_core_event *ev)

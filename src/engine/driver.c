@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "engine/driver.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+
+/* How often *options->cancel is looked at. */
+#define CANCEL_NS (20 * NS_PER_MS)
+/* Once the devices are where they should be, nobody waits long for a peer that does not read its last word. */
+#define LAST_WORD_MS 2000u
+
+/* --- what the other threads report --- */
+
+void vmig_driver_lost(struct vmig_driver *driver, int code, const char *text, uint64_t wait_ns)
+{
+	struct vmig_driver_fault *f = &driver->lost;
+
+	pthread_mutex_lock(&driver->lock);
+	/* The receiver knows more than a sender, which sees only that the connection is gone. */
+	if (!f->set || (!f->told && !wait_ns)) {
+		f->set = true;
+		f->code = code;
+		f->wait_ns =
+			wait_ns && !driver->receiver_ended && !driver->one_way ? vmig_now_ns() + wait_ns : 0;
+		snprintf(f->text, sizeof(f->text), "%s", text ? text : "");
+	}
+	pthread_cond_signal(&driver->main_wake);
+	pthread_mutex_unlock(&driver->lock);
+}
+
+void vmig_driver_data_failed(struct vmig_driver *driver, uint32_t device, int code, const char *text)
+{
+	struct vmig_driver_fault *f = &driver->data_fault;
+
+	pthread_mutex_lock(&driver->lock);
+	if (!f->set) {
+		f->set = true;
+		f->code = code;
+		f->device = device;
+		snprintf(f->text, sizeof(f->text), "%s", text);
+	}
+	driver->discard = true;
+	pthread_cond_signal(&driver->main_wake);
+	pthread_mutex_unlock(&driver->lock);
+}
+
+/* --- events --- */
+
+void vmig_driver_feed(struct vmig_driver *driver, struct vmig_core_event *ev)
+{
+	ev->now_ns = vmig_now_ns();
+	ev->heard_ns = atomic_load_explicit(&driver->heard_ns, memory_order_relaxed);
+	ev->bytes = atomic_load_explicit(&driver->bytes, memory_order_relaxed);
+	vmig_core_event(&driver->core, ev);
+	pthread_mutex_lock(&driver->lock);
+	driver->wants_data = vmig_core_wants_data(&driver->core);
+	driver->discard |= driver->core.phase != VMIG_PHASE_GO;
+	pthread_cond_broadcast(&driver->receiver_wake);
+	pthread_mutex_unlock(&driver->lock);
+}
+
+static void feed_record(struct vmig_driver *driver)
+{
+	const struct vmig_record *record = &driver->inbox.record;
+	struct vmig_core_event ev = {
+		.kind = VMIG_EV_RECORD,
+		.type = record->type,
+		.device = record->device,
+		.payload = driver->control,
+		.payload_len = record->length,
+		.length = driver->inbox.length,
+		.chain = driver->inbox.chain,
+	};
+	bool piece = record->type == VMIG_RECORD_USER_RECORD;
+	int r;
+
+	/* The destination's own stream has the attempt's id from the first record on. */
+	if (!driver->source)
+		memcpy(driver->out.attempt, driver->in.decoder.head.attempt, sizeof(driver->out.attempt));
+	vmig_driver_feed(driver, &ev);
+	if (!piece || driver->core.phase != VMIG_PHASE_GO || record->device >= driver->n)
+		return;
+	r = vmig_driver_keep_piece(driver, record->device, driver->control, record->length);
+	if (r)
+		vmig_driver_data_failed(driver, record->device, r, "no memory for the user's record of it");
+}
+
+static bool lost_due(const struct vmig_driver *driver)
+{
+	const struct vmig_driver_fault *f = &driver->lost;
+
+	return f->set && !f->told && (!f->wait_ns || driver->receiver_ended || vmig_now_ns() >= f->wait_ns);
+}
+
+enum found { NOTHING, JOB_ENDED, RECORD, DATA_FAULT, LOST };
+
+/* Under the lock: what is there to be told to the core? @ret gets a copy; a text stays valid until its owner's next task. */
+static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret)
+{
+	struct vmig_driver_fault *data = &driver->data_fault, *lost = &driver->lost;
+
+	for (uint32_t i = 0; i < driver->n; i++) {
+		struct vmig_worker *w = &driver->workers[i];
+
+		if (!w->ended)
+			continue;
+		w->ended = false;
+		*ret = w->end;
+		return JOB_ENDED;
+	}
+	if (data->set && !data->told) {
+		data->told = true;
+		*ret = (struct vmig_core_event){ .kind = VMIG_EV_DATA_FAILED,
+						 .device = data->device,
+						 .code = data->code,
+						 .text = data->text };
+		return DATA_FAULT;
+	}
+	if (driver->inbox.full && vmig_core_wants_record(&driver->core))
+		return RECORD;
+	if (!driver->inbox.full && lost_due(driver)) {
+		lost->told = true;
+		*ret = (struct vmig_core_event){ .kind = VMIG_EV_LOST,
+						 .code = lost->code,
+						 .text = lost->text[0] ? lost->text : NULL };
+		return LOST;
+	}
+	return NOTHING;
+}
+
+/* When to look again though nothing has been reported. */
+static uint64_t wake_at(const struct vmig_driver *driver)
+{
+	uint64_t at = vmig_core_deadline(&driver->core);
+
+	if (driver->options->cancel && !driver->cancelled)
+		at = MIN(at, vmig_now_ns() + CANCEL_NS);
+	if (driver->lost.set && !driver->lost.told && driver->lost.wait_ns)
+		at = MIN(at, driver->lost.wait_ns);
+	return at;
+}
+
+static bool cancel_wanted(struct vmig_driver *driver)
+{
+	if (driver->cancelled || !driver->options->cancel ||
+	    !__atomic_load_n(driver->options->cancel, __ATOMIC_RELAXED))
+		return false;
+	driver->cancelled = true;
+	return true;
+}
+
+static enum found wait_for(struct vmig_driver *driver, struct vmig_core_event *ret)
+{
+	enum found found;
+	uint64_t at;
+
+	pthread_mutex_lock(&driver->lock);
+	at = wake_at(driver);
+	while (!(found = look(driver, ret)) && vmig_now_ns() < at) {
+		struct timespec t = { .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S) };
+
+		if (at == UINT64_MAX)
+			pthread_cond_wait(&driver->main_wake, &driver->lock);
+		else
+			pthread_cond_timedwait(&driver->main_wake, &driver->lock, &t);
+	}
+	pthread_mutex_unlock(&driver->lock);
+	return found;
+}
+
+static void next_event(struct vmig_driver *driver)
+{
+	struct vmig_core_event ev = { 0 };
+	enum found found = wait_for(driver, &ev);
+
+	if (cancel_wanted(driver)) {
+		struct vmig_core_event cancel = { .kind = VMIG_EV_CANCEL };
+
+		vmig_driver_feed(driver, &cancel);
+	}
+	if (found == RECORD) {
+		feed_record(driver);
+		pthread_mutex_lock(&driver->lock);
+		driver->inbox.full = false;
+		pthread_cond_broadcast(&driver->receiver_wake);
+		pthread_mutex_unlock(&driver->lock);
+	} else if (found != NOTHING) {
+		vmig_driver_feed(driver, &ev);
+	} else if (vmig_now_ns() >= vmig_core_deadline(&driver->core)) {
+		ev.kind = VMIG_EV_TICK;
+		vmig_driver_feed(driver, &ev);
+	}
+}
+
+/* --- actions --- */
+
+static void send(struct vmig_driver *driver, const struct vmig_core_action *action)
+{
+	uint8_t payload[VMIG_OFFER_OPAQUE_MAX + 4096];
+	struct vmig_cursor c = vmig_cursor_into(payload, sizeof(payload));
+	bool progress = action->type == VMIG_RECORD_PROGRESS;
+	struct vmig_record record = {
+		.type = (uint16_t)action->type,
+		.flags = progress ? VMIG_RECORD_OPTIONAL : 0,
+		.device = action->device,
+	};
+	int r;
+
+	/* A destination that has heard nothing yet has no attempt to speak of. */
+	if (!driver->source && !driver->core.peer.n_devices && action->type != VMIG_RECORD_ABORT)
+		return;
+	if (action->type == VMIG_RECORD_ABORT || action->type == VMIG_RECORD_REFUSE)
+		vmig_channel_set_timeout(driver->channel, LAST_WORD_MS);
+	vmig_core_payload(&driver->core, action, &c);
+	record.length = (uint32_t)(sizeof(payload) - c.left);
+	r = vmig_out_control(&driver->out, &record, payload, progress);
+	if (r)
+		vmig_driver_lost(driver, r, vmig_out_words(r), 500 * NS_PER_MS);
+}
+
+static void start_job(struct vmig_driver *driver, const struct vmig_core_action *action)
+{
+	struct vmig_worker *w = &driver->workers[action->device];
+
+	pthread_mutex_lock(&driver->lock);
+	w->task = *action;
+	w->busy = true;
+	atomic_store(&w->stop, false);
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&driver->lock);
+}
+
+static void stop_pump(struct vmig_driver *driver, uint32_t device)
+{
+	struct vmig_worker *w = &driver->workers[device];
+
+	pthread_mutex_lock(&driver->lock);
+	atomic_store(&w->stop, true);
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&driver->lock);
+}
+
+static void commit_channel(struct vmig_driver *driver)
+{
+	int r = vmig_channel_commit(driver->channel);
+
+	vmig_driver_feed_user(driver, r, r ? vmig_out_words(r) : NULL);
+}
+
+static void perform(struct vmig_driver *driver, const struct vmig_core_action *action)
+{
+	const struct vmig_migrate_user *user = driver->user;
+
+	switch (action->kind) {
+	case VMIG_ACT_SEND:
+		send(driver, action);
+		break;
+	case VMIG_ACT_JOB:
+		start_job(driver, action);
+		break;
+	case VMIG_ACT_PUMP_STOP:
+		stop_pump(driver, action->device);
+		break;
+	case VMIG_ACT_QUIESCE:
+		vmig_driver_quiesce(driver);
+		break;
+	case VMIG_ACT_RESUME:
+		if (user->resume)
+			user->resume(user->opaque);
+		break;
+	case VMIG_ACT_SAVE_RECORD:
+		vmig_driver_save_record(driver, action->device);
+		break;
+	case VMIG_ACT_LOAD_RECORD:
+		vmig_driver_load_record(driver, action->device);
+		break;
+	case VMIG_ACT_START:
+		if (user->start)
+			user->start(user->opaque);
+		break;
+	case VMIG_ACT_CHANNEL_COMMIT:
+		commit_channel(driver);
+		break;
+	case VMIG_ACT_CHANNEL_SHUTDOWN:
+		vmig_channel_shutdown(driver->channel);
+		break;
+	case VMIG_ACT_EVENT:
+		if (driver->options->event)
+			driver->options->event(&action->event, driver->options->opaque);
+		break;
+	case VMIG_ACT_FINISH:
+		driver->finished = true;
+		break;
+	case VMIG_ACT_NONE:
+		break;
+	}
+}
+
+/* --- life --- */
+
+static void init_cond(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static void configure(struct vmig_driver *driver)
+{
+	const struct vmig_migrate_options *o = driver->options;
+	const struct vmig_core_config config = {
+		.source = driver->source,
+		.one_way = driver->one_way,
+		.keep_source = o->keep_source,
+		.no_precopy = o->no_precopy,
+		.downtime_ns = o->downtime_ns ? o->downtime_ns : 300 * NS_PER_MS,
+		.timeout_ns = o->timeout_ns ? o->timeout_ns : 30 * NS_PER_S,
+		.bandwidth = o->bandwidth,
+		.max_rounds = o->max_rounds ? o->max_rounds : 30,
+	};
+	uint64_t ms = config.timeout_ns / NS_PER_MS;
+
+	for (uint32_t i = 0; i < driver->n; i++)
+		vmig_device_query_info(driver->workers[i].dev, &driver->devices[i].info);
+	vmig_core_init(&driver->core, &config, driver->devices, driver->n);
+	/* Over a pipe nobody can say that he is still there. */
+	vmig_channel_set_timeout(driver->channel,
+				 driver->one_way ? 0 : (uint32_t)MIN(MAX(ms, 1), UINT32_MAX));
+}
+
+static int start_threads(struct vmig_driver *driver)
+{
+	int r;
+
+	for (uint32_t i = 0; i < driver->n; i++) {
+		struct vmig_worker *w = &driver->workers[i];
+
+		r = pthread_create(&w->thread, NULL, vmig_worker_run, w);
+		if (r)
+			return -r;
+		w->started = true;
+	}
+	if (driver->one_way && driver->source)
+		return 0;
+	r = pthread_create(&driver->receiver, NULL, vmig_receiver_run, driver);
+	driver->receiver_started = !r;
+	return -r;
+}
+
+static void stop_threads(struct vmig_driver *driver)
+{
+	pthread_mutex_lock(&driver->lock);
+	driver->quit = true;
+	pthread_cond_broadcast(&driver->receiver_wake);
+	for (uint32_t i = 0; i < driver->n; i++) {
+		driver->workers[i].quit = true;
+		pthread_cond_signal(&driver->workers[i].wake);
+	}
+	pthread_mutex_unlock(&driver->lock);
+	vmig_channel_shutdown(driver->channel);
+	if (driver->receiver_started)
+		pthread_join(driver->receiver, NULL);
+	for (uint32_t i = 0; i < driver->n; i++)
+		if (driver->workers[i].started)
+			pthread_join(driver->workers[i].thread, NULL);
+}
+
+static void free_driver(struct vmig_driver *driver)
+{
+	for (uint32_t i = 0; driver->workers && i < driver->n; i++) {
+		pthread_cond_destroy(&driver->workers[i].wake);
+		pthread_mutex_destroy(&driver->workers[i].data_lock);
+	}
+	if (driver->records)
+		vmig_driver_free_records(driver);
+	vmig_out_done(&driver->out);
+	pthread_cond_destroy(&driver->main_wake);
+	pthread_cond_destroy(&driver->receiver_wake);
+	pthread_mutex_destroy(&driver->lock);
+	free(driver->bounce);
+	free(driver->workers);
+	free(driver->devices);
+	free(driver);
+}
+
+static struct vmig_driver *new_driver(struct vmig_device *const *devices, uint32_t n,
+				      struct vmig_channel *channel)
+{
+	/* The digest's state has vector registers' alignment, which malloc() does not promise. */
+	struct vmig_driver *driver = aligned_alloc(_Alignof(struct vmig_driver), sizeof(*driver));
+
+	if (!driver)
+		return NULL;
+	memset(driver, 0, sizeof(*driver));
+	driver->n = n;
+	driver->channel = channel;
+	driver->one_way = vmig_channel_one_way(channel);
+	pthread_mutex_init(&driver->lock, NULL);
+	init_cond(&driver->main_wake);
+	init_cond(&driver->receiver_wake);
+	vmig_out_init(&driver->out, channel, 0);
+	driver->workers = calloc(n, sizeof(*driver->workers));
+	driver->devices = calloc(n, sizeof(*driver->devices));
+	driver->records = calloc(n, sizeof(*driver->records));
+	for (uint32_t i = 0; driver->workers && i < n; i++) {
+		struct vmig_worker *w = &driver->workers[i];
+
+		w->driver = driver;
+		w->dev = devices[i];
+		w->index = i;
+		init_cond(&w->wake);
+		pthread_mutex_init(&w->data_lock, NULL);
+	}
+	if (driver->workers && driver->devices && driver->records)
+		return driver;
+	free_driver(driver);
+	return NULL;
+}
+
+static void fill_attempt(struct vmig_driver *driver)
+{
+	uint8_t *id = driver->out.attempt;
+
+	if (getrandom(id, sizeof(driver->out.attempt), 0) < 0) {
+		uint64_t now = vmig_now_ns() ^ ((uint64_t)getpid() << 40);
+
+		memcpy(id, &now, sizeof(now));
+	}
+	/* A random UUID (version 4). */
+	id[6] = (id[6] & 0x0f) | 0x40;
+	id[8] = (id[8] & 0x3f) | 0x80;
+}
+
+static int run(struct vmig_driver *driver)
+{
+	struct vmig_core_event start = { .kind = VMIG_EV_START };
+	struct vmig_core_action action;
+	int r = start_threads(driver);
+
+	if (r) {
+		stop_threads(driver);
+		return r;
+	}
+	vmig_driver_feed(driver, &start);
+	for (;;) {
+		while (vmig_core_next(&driver->core, &action))
+			perform(driver, &action);
+		if (driver->finished)
+			break;
+		next_event(driver);
+	}
+	stop_threads(driver);
+	return 0;
+}
+
+static bool distinct(struct vmig_device *const *devices, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (!devices[i])
+			return false;
+		for (uint32_t j = 0; j < i; j++)
+			if (devices[i] == devices[j])
+				return false;
+	}
+	return true;
+}
+
+static int refuse_file(struct vmig_migrate_result *ret, const struct vmig_error *error)
+{
+	ret->outcome = VMIG_BAD_INPUT;
+	ret->code = error->code;
+	snprintf(ret->reason, sizeof(ret->reason), "%s", error->text);
+	return VMIG_BAD_INPUT;
+}
+
+static int migrate(struct vmig_device *const *devices, uint32_t n, struct vmig_channel *channel, bool source,
+		   const struct vmig_migrate_user *user, const struct vmig_migrate_options *options,
+		   struct vmig_migrate_result *ret)
+{
+	static const struct vmig_migrate_options no_options;
+	static const struct vmig_migrate_user no_user;
+	struct vmig_driver *driver;
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!n || n > VMIG_MIGRATE_DEVICES_MAX || !channel || !distinct(devices, n) ||
+	    (options && options->keep_source && (!source || !vmig_channel_one_way(channel))))
+		return -EINVAL;
+	driver = new_driver(devices, n, channel);
+	if (!driver)
+		return -ENOMEM;
+	driver->source = source;
+	driver->user = user ? user : &no_user;
+	driver->options = options ? options : &no_options;
+	driver->out.bandwidth = driver->options->bandwidth;
+	if (source)
+		fill_attempt(driver);
+	vmig_intake_init(&driver->in, channel, source ? driver->out.attempt : NULL, &driver->heard_ns);
+	configure(driver);
+	r = run(driver);
+	if (!r) {
+		*ret = driver->core.result;
+		r = (int)ret->outcome;
+	}
+	free_driver(driver);
+	return r;
+}
+
+int vmig_migrate_source(struct vmig_device *const *devices, uint32_t n, struct vmig_channel *channel,
+			const struct vmig_migrate_user *user, const struct vmig_migrate_options *options,
+			struct vmig_migrate_result *ret)
+{
+	return migrate(devices, n, channel, true, user, options, ret);
+}
+
+int vmig_migrate_destination(struct vmig_device *const *devices, uint32_t n, struct vmig_channel *channel,
+			     const struct vmig_migrate_user *user, const struct vmig_migrate_options *options,
+			     struct vmig_migrate_result *ret)
+{
+	struct vmig_error error = { 0 };
+
+	memset(ret, 0, sizeof(*ret));
+	if (channel && vmig_channel_one_way(channel) && !vmig_channel_rewind(channel) &&
+	    vmig_driver_scan(channel, &error))
+		return refuse_file(ret, &error);
+	return migrate(devices, n, channel, false, user, options, ret);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * driver - runs the core: devices, threads, a channel, the clock. Private to the engine.
+ *
+ * Threads:
+ *   the caller's  the core, the user's callbacks, control records out
+ *   one worker a device  its state calls and, at the source, its data: a long transition blocks no other device
+ *   one receiver  all that comes in; at the destination it puts data straight into the devices
+ *
+ * driver->lock guards what they share. A record is handed from the receiver to the caller's thread one
+ * at a time: there is no queue that a peer could fill. Nothing that blocks is called under it.
+ */
+#ifndef VMIG_ENGINE_DRIVER_H
+#define VMIG_ENGINE_DRIVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/core.h"
+#include "engine/intake.h"
+#include "engine/out.h"
+
+#define VMIG_DRIVER_TEXT 256
+
+struct vmig_driver;
+
+struct vmig_worker {
+	struct vmig_driver *driver;
+	struct vmig_device *dev;
+	uint32_t index;
+	pthread_t thread;
+	bool started;
+	pthread_cond_t wake;
+
+	/* under driver->lock */
+	bool busy, ended, quit;
+	struct vmig_core_action task;
+	struct vmig_core_event end; /* of the last task */
+	char text[VMIG_DRIVER_TEXT];
+
+	atomic_bool stop; /* end the pump soon */
+
+	/* The session, and who may use it: the worker at the source, the receiver at the destination. */
+	pthread_mutex_t data_lock;
+	struct vmig_session *session;
+	uint64_t length, chain; /* of the data sent or received; whoever uses the session */
+	bool data_ended;        /* destination: DEVICE_END has come; the receiver's own */
+};
+
+/** A fault that a thread reports to the caller's thread. */
+struct vmig_driver_fault {
+	bool set, told;
+	int code;
+	uint32_t device;
+	uint64_t wait_ns; /* not to be told before: the peer's own word may be on its way */
+	char text[VMIG_DRIVER_TEXT];
+};
+
+struct vmig_driver {
+	struct vmig_core core;
+	bool source, one_way;
+	uint32_t n;
+	struct vmig_worker *workers;
+	struct vmig_core_device *devices;
+	const struct vmig_migrate_user *user;
+	const struct vmig_migrate_options *options;
+	struct vmig_channel *channel;
+	struct vmig_out out;
+	struct vmig_intake in;
+	atomic_uint_least64_t heard_ns, bytes;
+
+	pthread_mutex_t lock;
+	pthread_cond_t main_wake; /* the caller's thread */
+	pthread_cond_t receiver_wake;
+
+	/* under lock */
+	bool wants_data, discard, quit;
+	struct vmig_driver_fault lost, data_fault;
+	bool receiver_ended;
+	struct {
+		bool full;
+		struct vmig_record record;
+		uint64_t length, chain;
+	} inbox;
+
+	pthread_t receiver;
+	bool receiver_started;
+	bool cancelled; /* the core was told */
+	bool finished;
+	struct iovec *records;                      /* destination: the users' records, one a device */
+	uint8_t control[VMIG_LIMIT_RECORD_CONTROL]; /* the payload of the record in the inbox */
+	uint8_t *bounce; /* of a data record that does not fit into one room; the receiver's own */
+};
+
+/** The worker of a device, until told to quit. */
+void *vmig_worker_run(void *worker);
+/** The receiver, until the channel ends or it is told to quit. */
+void *vmig_receiver_run(void *driver);
+
+/** The channel is gone, or what comes through it is bad. The first one counts. Any thread. */
+void vmig_driver_lost(struct vmig_driver *driver, int code, const char *text, uint64_t wait_ns);
+/** A device did not take its data. The receiver. */
+void vmig_driver_data_failed(struct vmig_driver *driver, uint32_t device, int code, const char *text);
+
+/** The last error of a device in words. */
+void vmig_driver_words(struct vmig_device *dev, int code, char ret[VMIG_DRIVER_TEXT]);
+
+/** Read a file that can be rewound to its end, and check all of it. 0 (at the start again), or what is wrong with it. */
+int vmig_driver_scan(struct vmig_channel *channel, struct vmig_error *ret_error);
+
+/** The user's part: each feeds its end to the core. */
+void vmig_driver_quiesce(struct vmig_driver *driver);
+void vmig_driver_save_record(struct vmig_driver *driver, uint32_t device);
+void vmig_driver_load_record(struct vmig_driver *driver, uint32_t device);
+/** Keep a piece that the core has accepted. 0 or -ENOMEM. */
+int vmig_driver_keep_piece(struct vmig_driver *driver, uint32_t device, const void *payload, uint32_t len);
+void vmig_driver_free_records(struct vmig_driver *driver);
+
+/** Give the core an event; the time and the counts are filled in here. */
+void vmig_driver_feed(struct vmig_driver *driver, struct vmig_core_event *ev);
+/** VMIG_EV_USER. @text NULL: the errno's words. */
+void vmig_driver_feed_user(struct vmig_driver *driver, int code, const char *text);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The one thread that reads the channel. A record that is not data is handed to the caller's thread, and
+ * nothing more is read until that has taken it. Data go straight to where the device wants them; what fails its
+ * digest is never given to the device.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "engine/driver.h"
+
+/* True: the record was taken and the next may be read. */
+static bool hand_over(struct vmig_driver *driver, const struct vmig_record *record)
+{
+	struct vmig_worker *w = record->device < driver->n ? &driver->workers[record->device] : NULL;
+	bool taken;
+
+	pthread_mutex_lock(&driver->lock);
+	driver->inbox.record = *record;
+	driver->inbox.length = w ? w->length : 0;
+	driver->inbox.chain = w ? w->chain : 0;
+	driver->inbox.full = true;
+	pthread_cond_signal(&driver->main_wake);
+	while (driver->inbox.full && !driver->quit)
+		pthread_cond_wait(&driver->receiver_wake, &driver->lock);
+	taken = !driver->inbox.full;
+	pthread_mutex_unlock(&driver->lock);
+	return taken;
+}
+
+static void flush(struct vmig_driver *driver, struct vmig_worker *w)
+{
+	char text[VMIG_DRIVER_TEXT];
+	int r = 0;
+
+	pthread_mutex_lock(&w->data_lock);
+	if (w->session)
+		r = vmig_session_flush(w->session);
+	pthread_mutex_unlock(&w->data_lock);
+	if (!r)
+		return;
+	vmig_driver_words(w->dev, r, text);
+	vmig_driver_data_failed(driver, w->index, r, text);
+}
+
+/* What is acknowledged, or judged to be whole, must have been taken by the devices. */
+static void settle(struct vmig_driver *driver, const struct vmig_record *record)
+{
+	if (driver->source)
+		return;
+	if (record->type == VMIG_RECORD_INITIAL)
+		for (uint32_t i = 0; i < driver->n; i++)
+			flush(driver, &driver->workers[i]);
+	if (record->type == VMIG_RECORD_DEVICE_END && record->device < driver->n) {
+		flush(driver, &driver->workers[record->device]);
+		driver->workers[record->device].data_ended = true;
+	}
+}
+
+static int take_control(struct vmig_driver *driver, const struct vmig_record *record,
+			struct vmig_error *error)
+{
+	struct iovec iov = { .iov_base = driver->control, .iov_len = record->length };
+	int r = vmig_intake_payload(&driver->in, &iov, 1, error);
+
+	if (r)
+		return r;
+	settle(driver, record);
+	return hand_over(driver, record) ? 0 : -ECANCELED;
+}
+
+/* --- data --- */
+
+/* Data may come before the devices are in RESUMING: over a file nobody waits for ACCEPT. False: they are not wanted any more. */
+static bool wait_wanted(struct vmig_driver *driver)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&driver->lock);
+	while (!driver->wants_data && !driver->discard && !driver->quit)
+		pthread_cond_wait(&driver->receiver_wake, &driver->lock);
+	wanted = driver->wants_data && !driver->discard;
+	pthread_mutex_unlock(&driver->lock);
+	return wanted;
+}
+
+/* The device has no room for all of it at once: the digest must be known before it gets the first byte. */
+static int load_bounced(struct vmig_driver *driver, struct vmig_worker *w, uint32_t length,
+			struct vmig_error *error, int *ret_device)
+{
+	struct iovec iov = { .iov_len = length };
+	int r;
+
+	if (!driver->bounce)
+		driver->bounce = malloc(VMIG_LIMIT_RECORD_DATA);
+	if (!driver->bounce) {
+		*ret_device = -ENOMEM;
+		return vmig_intake_skip(&driver->in, error);
+	}
+	iov.iov_base = driver->bounce;
+	r = vmig_intake_payload(&driver->in, &iov, 1, error);
+	iov = (struct iovec){ .iov_base = driver->bounce, .iov_len = length };
+	if (!r)
+		*ret_device = vmig_session_writev(w->session, &iov, 1);
+	return r;
+}
+
+/* Under data_lock. What the device says goes to *ret_device; what the channel says is returned. */
+static int load(struct vmig_driver *driver, struct vmig_worker *w, uint32_t length, struct vmig_error *error,
+		int *ret_device)
+{
+	struct iovec iov[VMIG_SESSION_IOV_MAX];
+	ssize_t room;
+	int n, r;
+
+	if (!w->session)
+		return vmig_intake_skip(&driver->in, error);
+	room = vmig_session_room(w->session, length, iov, &n);
+	if (room < 0) {
+		*ret_device = (int)room;
+		return vmig_intake_skip(&driver->in, error);
+	}
+	if ((size_t)room < length) {
+		*ret_device = vmig_session_filled(w->session, 0);
+		return *ret_device ? vmig_intake_skip(&driver->in, error)
+				   : load_bounced(driver, w, length, error, ret_device);
+	}
+	r = vmig_intake_payload(&driver->in, iov, n, error);
+	*ret_device = vmig_session_filled(w->session, r ? 0 : length);
+	return r;
+}
+
+static int take_data(struct vmig_driver *driver, const struct vmig_record *record, struct vmig_error *error)
+{
+	struct vmig_worker *w = record->device < driver->n ? &driver->workers[record->device] : NULL;
+	char text[VMIG_DRIVER_TEXT];
+	int r, device = 0;
+
+	if (driver->source || !w || w->data_ended) {
+		snprintf(error->text, sizeof(error->text), "data that do not belong here: of device %u",
+			 record->device);
+		return -EPROTO;
+	}
+	if (!record->length || !wait_wanted(driver))
+		return vmig_intake_skip(&driver->in, error);
+	pthread_mutex_lock(&w->data_lock);
+	r = load(driver, w, record->length, error, &device);
+	pthread_mutex_unlock(&w->data_lock);
+	if (r)
+		return r;
+	w->length += record->length;
+	w->chain = vmig_digest_chain(w->chain, record->length, record->digest);
+	atomic_fetch_add_explicit(&driver->bytes, record->length, memory_order_relaxed);
+	if (device) {
+		vmig_driver_words(w->dev, device, text);
+		vmig_driver_data_failed(driver, w->index, device, text);
+	}
+	return 0;
+}
+
+/* --- the thread --- */
+
+/* Over a one-way channel nothing follows PROMISE, and nobody waits for the end. */
+static bool is_last(const struct vmig_driver *driver, const struct vmig_record *record)
+{
+	return driver->one_way && record->type == VMIG_RECORD_PROMISE;
+}
+
+void *vmig_receiver_run(void *arg)
+{
+	struct vmig_driver *driver = arg;
+	struct vmig_error error = { 0 };
+	struct vmig_record record;
+	bool last = false;
+	int r = 0;
+
+	while (!last && !r) {
+		r = vmig_intake_next(&driver->in, &record, &error);
+		if (r <= 0)
+			break;
+		last = is_last(driver, &record);
+		if (record.type == VMIG_RECORD_DATA)
+			r = take_data(driver, &record, &error);
+		else if (vmig_record_name(record.type))
+			r = take_control(driver, &record, &error);
+		else
+			r = vmig_intake_skip(&driver->in, &error);
+	}
+	if (!last)
+		vmig_driver_lost(driver, r, r ? error.text : NULL, 0);
+	pthread_mutex_lock(&driver->lock);
+	driver->receiver_ended = true;
+	pthread_cond_signal(&driver->main_wake);
+	pthread_mutex_unlock(&driver->lock);
+	return NULL;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * toy - a model with memory and a workload, for the engine: it counts in random pages of its memory all the time,
+ * and the sum over the pages must stay the count of what it has done, wherever it goes. It fails where it is told to,
+ * and notes the arcs of all toys in one list, so that a test sees the order between devices.
+ */
+#ifndef VMIG_TESTS_ENGINE_TOY_H
+#define VMIG_TESTS_ENGINE_TOY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmig/model.h>
+
+#define TOY_PAGE 4096u
+#define TOY_ALL_FLAGS (VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_P2P | VMIG_MIGRATION_PRE_COPY)
+#define TOY_NEVER UINT64_MAX
+
+struct toy_config {
+	size_t size;          /* of its memory; a multiple of TOY_PAGE */
+	uint64_t flags;       /* 0: all */
+	const char *identity; /* NULL: "toy" */
+	bool copies;          /* read and write instead of lend and room */
+	bool no_reset;
+	bool busy;                            /* has the workload's thread */
+	uint64_t fail_read_at, fail_write_at; /* the byte of the stream; 0: never */
+	size_t most;                          /* bytes that one lend, read or room has; 0: no limit */
+};
+
+struct toy {
+	struct toy_config config;
+	struct vmig_model *model;
+	struct vmig_device *dev;
+	int id;
+
+	/* What it is to do: fail the arc @fail_from to @fail_to, so often; to ERROR. */
+	uint32_t fail_from, fail_to;
+	int fail_times;
+	bool fail_to_error;
+	int reset_fault;
+
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool quit, running;
+	uint64_t *memory;
+	uint64_t done;  /* what the workload has done */
+	uint8_t *dirty; /* one byte a page */
+	size_t n_dirty, dirty_at;
+	uint64_t out_at; /* of the first pass over the memory; then @size */
+	uint64_t out_bytes, in_bytes;
+	size_t loan_from, loan_to;
+	bool out_end_made, in_end_seen;
+	uint8_t stage[16 + TOY_PAGE];
+	size_t stage_len, stage_at;
+	uint8_t in[16 + TOY_PAGE];
+	size_t in_have;
+	int resets;
+};
+
+void toy_open(struct toy *toy, const struct toy_config *config);
+void toy_close(struct toy *toy);
+/** A few things done by the caller's hand. */
+void toy_work(struct toy *toy, int times);
+/** Nothing lost, nothing doubled. */
+bool toy_is_whole(struct toy *toy);
+uint32_t toy_state(struct toy *toy);
+
+struct toy_arc {
+	int id;
+	uint32_t from, to;
+};
+#define TOY_ARCS 512
+extern struct toy_arc toy_arcs[TOY_ARCS];
+extern int toy_n_arcs;
+
+#endif
