@@ -10,7 +10,7 @@
 #include <vmig/migrate.h>
 
 #include "harness.h"
-#include "toy.h"
+#include "counter.h"
 
 #define MOST 5
 
@@ -53,14 +53,14 @@ static void *run(void *opaque)
 	return NULL;
 }
 
-static void prepare(struct side *side, bool source, struct toy *toys, uint32_t n,
+static void prepare(struct side *side, bool source, struct counter *counters, uint32_t n,
 		    struct vmig_channel *channel)
 {
 	memset(side, 0, sizeof(*side));
 	side->source = source;
 	side->n = n;
 	for (uint32_t i = 0; i < n; i++)
-		side->devices[i] = toys[i].dev;
+		side->devices[i] = counters[i].dev;
 	side->channel = channel;
 	side->user = (struct vmig_migrate_user){
 		.quiesce = quiesce, .resume = resume, .start = start, .opaque = side
@@ -83,30 +83,30 @@ static void run_both(struct side *a, struct side *b)
 	pthread_join(b->thread, NULL);
 }
 
-static void open_all(struct toy *toys, int n, const struct toy_config *config)
+static void open_all(struct counter *counters, int n, const struct counter_config *config)
 {
 	for (int i = 0; i < n; i++)
-		toy_open(&toys[i], config);
+		counter_open(&counters[i], config);
 }
 
-static void close_all(struct toy *toys, int n)
+static void close_all(struct counter *counters, int n)
 {
 	for (int i = 0; i < n; i++)
-		toy_close(&toys[i]);
+		counter_close(&counters[i]);
 }
 
-static void migrate_busy(int n, const struct toy_config *config)
+static void migrate_busy(int n, const struct counter_config *config)
 {
 	struct vmig_channel *a, *b;
-	struct toy from[MOST], to[MOST];
-	struct toy_config idle = *config;
+	struct counter from[MOST], to[MOST];
+	struct counter_config idle = *config;
 	struct side source, destination;
 
 	idle.busy = false;
 	open_all(from, n, config);
 	open_all(to, n, &idle);
 	for (int i = 0; i < n; i++)
-		toy_work(&from[i], 1000);
+		counter_work(&from[i], 1000);
 	pair(&a, &b);
 	prepare(&source, true, from, (uint32_t)n, a);
 	prepare(&destination, false, to, (uint32_t)n, b);
@@ -117,10 +117,10 @@ static void migrate_busy(int n, const struct toy_config *config)
 	ck_assert_int_eq(source.resumed, 0);
 	ck_assert_int_eq(destination.started, 1);
 	for (int i = 0; i < n; i++) {
-		ck_assert_uint_eq(toy_state(&from[i]), VMIG_STATE_STOP);
-		ck_assert_uint_eq(toy_state(&to[i]), VMIG_STATE_RUNNING);
+		ck_assert_uint_eq(counter_state(&from[i]), VMIG_STATE_STOP);
+		ck_assert_uint_eq(counter_state(&to[i]), VMIG_STATE_RUNNING);
 		ck_assert(to[i].done >= 1000 && to[i].done == from[i].done);
-		ck_assert(toy_is_whole(&to[i]));
+		ck_assert(counter_is_whole(&to[i]));
 	}
 	close_all(from, n);
 	close_all(to, n);
@@ -128,22 +128,22 @@ static void migrate_busy(int n, const struct toy_config *config)
 
 TEST(a_busy_device_moves)
 {
-	migrate_busy(1, &(struct toy_config){ .size = 16 << 20, .busy = true });
+	migrate_busy(1, &(struct counter_config){ .size = 16 << 20, .busy = true });
 }
 
 TEST(a_device_that_copies_moves)
 {
-	migrate_busy(1, &(struct toy_config){ .size = 4 << 20, .busy = true, .copies = true });
+	migrate_busy(1, &(struct counter_config){ .size = 4 << 20, .busy = true, .copies = true });
 }
 
 TEST(five_devices_move)
 {
-	migrate_busy(5, &(struct toy_config){ .size = 2 << 20, .busy = true });
+	migrate_busy(5, &(struct counter_config){ .size = 2 << 20, .busy = true });
 }
 
 TEST(a_stop_copy_only_device_moves)
 {
-	migrate_busy(2, &(struct toy_config){ .flags = VMIG_MIGRATION_STOP_COPY, .busy = true });
+	migrate_busy(2, &(struct counter_config){ .flags = VMIG_MIGRATION_STOP_COPY, .busy = true });
 }
 
 HARNESS("driver", T(a_busy_device_moves), T(a_device_that_copies_moves), T(five_devices_move),

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * toy - a model with memory and a workload, for the engine: it counts in random pages of its memory all the time,
+ * counter - a model with memory and a workload, for the engine: it counts in random pages of its memory all the time,
  * and the sum over the pages must stay the count of what it has done, wherever it goes. It fails where it is told to,
- * and notes the arcs of all toys in one list, so that a test sees the order between devices.
+ * and notes the arcs of all counters in one list, so that a test sees the order between devices.
  */
-#ifndef VMIG_TESTS_ENGINE_TOY_H
-#define VMIG_TESTS_ENGINE_TOY_H
+#ifndef VMIG_TESTS_ENGINE_COUNTER_H
+#define VMIG_TESTS_ENGINE_COUNTER_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -14,14 +14,14 @@
 
 #include <vmig/model.h>
 
-#define TOY_PAGE 4096u
-#define TOY_ALL_FLAGS (VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_P2P | VMIG_MIGRATION_PRE_COPY)
-#define TOY_NEVER UINT64_MAX
+#define COUNTER_PAGE 4096u
+#define COUNTER_ALL_FLAGS (VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_P2P | VMIG_MIGRATION_PRE_COPY)
+#define COUNTER_NEVER UINT64_MAX
 
-struct toy_config {
-	size_t size;          /* of its memory; a multiple of TOY_PAGE */
+struct counter_config {
+	size_t size;          /* of its memory; a multiple of COUNTER_PAGE */
 	uint64_t flags;       /* 0: all */
-	const char *identity; /* NULL: "toy" */
+	const char *identity; /* NULL: "counter" */
 	bool copies;          /* read and write instead of lend and room */
 	bool no_reset;
 	bool busy;                            /* has the workload's thread */
@@ -29,8 +29,8 @@ struct toy_config {
 	size_t most;                          /* bytes that one lend, read or room has; 0: no limit */
 };
 
-struct toy {
-	struct toy_config config;
+struct counter {
+	struct counter_config config;
 	struct vmig_model *model;
 	struct vmig_device *dev;
 	int id;
@@ -52,27 +52,27 @@ struct toy {
 	uint64_t out_bytes, in_bytes;
 	size_t loan_from, loan_to;
 	bool out_end_made, in_end_seen;
-	uint8_t stage[16 + TOY_PAGE];
+	uint8_t stage[16 + COUNTER_PAGE];
 	size_t stage_len, stage_at;
-	uint8_t in[16 + TOY_PAGE];
+	uint8_t in[16 + COUNTER_PAGE];
 	size_t in_have;
 	int resets;
 };
 
-void toy_open(struct toy *toy, const struct toy_config *config);
-void toy_close(struct toy *toy);
+void counter_open(struct counter *counter, const struct counter_config *config);
+void counter_close(struct counter *counter);
 /** A few things done by the caller's hand. */
-void toy_work(struct toy *toy, int times);
+void counter_work(struct counter *counter, int times);
 /** Nothing lost, nothing doubled. */
-bool toy_is_whole(struct toy *toy);
-uint32_t toy_state(struct toy *toy);
+bool counter_is_whole(struct counter *counter);
+uint32_t counter_state(struct counter *counter);
 
-struct toy_arc {
+struct counter_arc {
 	int id;
 	uint32_t from, to;
 };
-#define TOY_ARCS 512
-extern struct toy_arc toy_arcs[TOY_ARCS];
-extern int toy_n_arcs;
+#define COUNTER_ARCS 512
+extern struct counter_arc counter_arcs[COUNTER_ARCS];
+extern int counter_n_arcs;
 
 #endif
