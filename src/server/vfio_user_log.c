@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The DMA log. In vfio-user's dialect a START without ranges asks for all addresses. A bitmap for those has no
- * bound, so the device logs what is mapped at START; all else is reported as written, whenever it is asked for.
- * That is never too little. It costs the client pages only where it maps at new addresses while it logs.
+ * The DMA log. In vfio-user's dialect a START without ranges asks for all addresses. A device that keeps bits only
+ * for what is mapped (a model does) can do that, and is asked for it. Another one logs what is mapped at START, and
+ * all else is reported as written, whenever it is asked for: never too little, and too much only where the client
+ * maps at new addresses while it logs.
  */
 #include <endian.h>
 #include <string.h>
@@ -40,6 +41,31 @@ static int decode_ranges(struct vmig_served *s, struct vmig_cursor *c, uint32_t 
 	return 0;
 }
 
+/* 2^64 bytes are more than one length can say. */
+static const struct vmig_range everything[] = { { 0, 1ull << 63 }, { 1ull << 63, 1ull << 63 } };
+
+static int start_all(struct vmig_served *s, uint64_t *page_size)
+{
+	int r;
+
+	memcpy(s->log.ranges, everything, sizeof(everything));
+	s->log.n_ranges = ARRAY_SIZE(everything);
+	r = vmig_device_dma_log_start(s->dev, page_size, s->log.ranges, s->log.n_ranges);
+	if (!r || r == -EBUSY || r == -ENOMEM)
+		return r;
+	ranges_of_maps(s);
+	return s->log.n_ranges ? vmig_device_dma_log_start(s->dev, page_size, s->log.ranges, s->log.n_ranges)
+			       : 0;
+}
+
+static int start_ranges(struct vmig_served *s, struct vmig_cursor *c, struct vmig_vu_log_start *start)
+{
+	int r = decode_ranges(s, c, start->num_ranges);
+
+	return r < 0 ? r
+		     : vmig_device_dma_log_start(s->dev, &start->page_size, s->log.ranges, s->log.n_ranges);
+}
+
 int vmig_served_log_start(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c)
 {
 	uint8_t out[VMIG_VU_FEATURE_SIZE + VMIG_VU_LOG_START_SIZE];
@@ -53,12 +79,7 @@ int vmig_served_log_start(struct vmig_served *s, struct vmig_slink_msg *m, struc
 	if (s->log.on)
 		return -EBUSY;
 	s->log.all = !start.num_ranges;
-	if (s->log.all)
-		ranges_of_maps(s);
-	else
-		r = decode_ranges(s, c, start.num_ranges);
-	if (!r && s->log.n_ranges)
-		r = vmig_device_dma_log_start(s->dev, &start.page_size, s->log.ranges, s->log.n_ranges);
+	r = s->log.all ? start_all(s, &start.page_size) : start_ranges(s, c, &start);
 	if (r < 0)
 		return r;
 	s->log.on = true;
@@ -118,26 +139,30 @@ static void add_bits(uint64_t *bitmap, uint64_t at, const uint64_t *add, uint64_
 	}
 }
 
+static uint64_t n_pages(const struct vmig_vu_log_report *req)
+{
+	return (req->length - 1) / req->page_size + 1;
+}
+
 /* The whole pages of the report that lie in @range: [*ret_first, *ret_end). */
 static void pages_in(const struct vmig_vu_log_report *req, const struct vmig_range *range,
 		     uint64_t *ret_first, uint64_t *ret_end)
 {
-	uint64_t end = req->iova + req->length, range_end = range->iova + range->length;
-	uint64_t pages = (req->length + (req->page_size - 1)) / req->page_size;
+	uint64_t last = req->iova + (req->length - 1), range_last = range->iova + (range->length - 1);
 
 	*ret_first = *ret_end = 0;
-	if (range_end <= req->iova || range->iova >= end)
+	if (range_last < req->iova || range->iova > last)
 		return;
 	if (range->iova > req->iova)
 		*ret_first = (range->iova - req->iova - 1) / req->page_size + 1;
-	*ret_end = range_end >= end ? pages : (range_end - req->iova) / req->page_size;
+	*ret_end = range_last >= last ? n_pages(req) : (range_last - req->iova + 1) / req->page_size;
 	*ret_end = MAX(*ret_first, *ret_end);
 }
 
 static int report_pages(struct vmig_served *s, const struct vmig_vu_log_report *req, uint64_t first,
 			uint64_t end, uint64_t *bitmap)
 {
-	uint64_t from = first * req->page_size, to = MIN(end * req->page_size, req->length);
+	uint64_t from = first * req->page_size, to = end == n_pages(req) ? req->length : end * req->page_size;
 	_autofree_ uint64_t *part = NULL;
 	int r;
 
@@ -169,7 +194,7 @@ static int report_all(struct vmig_served *s, const struct vmig_vu_log_report *re
 			return r;
 		done = end;
 	}
-	set_bits(bitmap, done, (req->length + (req->page_size - 1)) / req->page_size);
+	set_bits(bitmap, done, n_pages(req));
 	return 0;
 }
 

@@ -17,7 +17,9 @@ struct toy {
 	struct toy_config config;
 	uint8_t *state;
 	size_t given, loaded, fail_load_at, fail_save_at;
-	bool reinit;
+	bool reinit, broken;
+	uint32_t trace[32];
+	unsigned int n_trace;
 	uint8_t registers[TOY_REGISTERS_SIZE];
 	uint8_t pci_config[256];
 	uint8_t *buffer;
@@ -191,6 +193,11 @@ static int step(void *opaque, uint32_t from, uint32_t to, uint32_t *ret_state)
 {
 	struct toy *toy = opaque;
 
+	if (toy->broken) {
+		toy->broken = false;
+		*ret_state = VMIG_STATE_ERROR;
+		return -EIO;
+	}
 	if (from == VMIG_STATE_RESUMING && toy->loaded != toy->config.state_size)
 		return -EINVAL;
 	if (to == VMIG_STATE_STOP || to == VMIG_STATE_STOP_COPY)
@@ -199,7 +206,23 @@ static int step(void *opaque, uint32_t from, uint32_t to, uint32_t *ret_state)
 		toy->given = 0;
 	if (to == VMIG_STATE_RESUMING)
 		toy->loaded = 0;
+	if (toy->n_trace < ARRAY_SIZE(toy->trace))
+		toy->trace[toy->n_trace++] = to;
 	return 0;
+}
+
+void toy_break(struct toy *toy)
+{
+	toy->broken = true;
+}
+
+unsigned int toy_trace(struct toy *toy, uint32_t *ret_states, unsigned int max)
+{
+	unsigned int n = MIN(toy->n_trace, max);
+
+	memcpy(ret_states, toy->trace, n * sizeof(*ret_states));
+	toy->n_trace = 0;
+	return n;
 }
 
 /* Two pieces where it can be done, so that both sides must gather. */

@@ -67,6 +67,10 @@ int toy_doorbell(struct toy *toy, unsigned int i);
 void toy_fail_load_at(struct toy *toy, size_t at);
 /** Saving fails (-EIO) when so many bytes have been given. */
 void toy_fail_save_at(struct toy *toy, size_t at);
+/** The next step fails, and leaves the toy in ERROR. */
+void toy_break(struct toy *toy);
+/** The states that were entered since the last call, at most @max of them; returns how many. Not while it moves. */
+unsigned int toy_trace(struct toy *toy, uint32_t *ret_states, unsigned int max);
 /** Report new initial data once. */
 void toy_reinit(struct toy *toy);
 /** Mappings that came and went, as the toy heard of it. */
