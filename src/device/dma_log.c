@@ -74,29 +74,19 @@ static int compare_ranges(const void *a, const void *b)
 	return (x->iova > y->iova) - (x->iova < y->iova);
 }
 
-/** A sorted copy with neighbours joined, so that a report has to lie within one of them. */
-static int own_ranges(const struct vmig_range *ranges, uint32_t n, struct vmig_range **ret, uint32_t *ret_n)
+/** A sorted copy. -EINVAL: some overlap. */
+static int own_ranges(const struct vmig_range *ranges, uint32_t n, struct vmig_range **ret)
 {
-	struct vmig_range *own = reallocarray(NULL, n, sizeof(*own));
-	uint32_t out = 0;
+	_autofree_ struct vmig_range *own = reallocarray(NULL, n, sizeof(*own));
 
 	if (!own)
 		return -ENOMEM;
 	memcpy(own, ranges, n * sizeof(*own));
 	qsort(own, n, sizeof(*own), compare_ranges);
-	for (uint32_t i = 1; i < n; i++) {
-		if (own[i].iova <= range_last(&own[out])) {
-			free(own);
+	for (uint32_t i = 1; i < n; i++)
+		if (own[i].iova <= range_last(&own[i - 1]))
 			return -EINVAL;
-		}
-		/* 2^64 bytes in one range are more than a length can say. */
-		if (own[i].iova == range_last(&own[out]) + 1 && add_fits(own[out].length, own[i].length))
-			own[out].length += own[i].length;
-		else
-			own[++out] = own[i];
-	}
-	*ret = own;
-	*ret_n = out + 1;
+	*ret = steal_ptr(own);
 	return 0;
 }
 
@@ -104,13 +94,12 @@ int vmig_dma_log_start(struct vmig_dma_log *log, uint64_t page_size, const struc
 		       uint32_t n, struct vmig_error *error)
 {
 	struct vmig_range *own = NULL;
-	uint32_t n_own = 0;
 	int r;
 
 	if (n > VMIG_LIMIT_LOG_RANGES)
 		return vmig_fault(error, -E2BIG, "DMA_LOGGING_START", "%u ranges, at most %u are possible", n,
 				  VMIG_LIMIT_LOG_RANGES);
-	r = own_ranges(ranges, n, &own, &n_own);
+	r = own_ranges(ranges, n, &own);
 	if (r < 0)
 		return vmig_fault(error, r, "DMA_LOGGING_START",
 				  r == -EINVAL ? "ranges overlap" : "no memory");
@@ -122,7 +111,7 @@ int vmig_dma_log_start(struct vmig_dma_log *log, uint64_t page_size, const struc
 		pthread_rwlock_wrlock(&log->lock);
 		log->shift = (unsigned int)__builtin_ctzll(page_size);
 		log->ranges = own;
-		log->n_ranges = n_own;
+		log->n_ranges = n;
 		log->on = true;
 		pthread_rwlock_unlock(&log->lock);
 	}

@@ -25,7 +25,7 @@ struct vmig_dma_log {
 	pthread_rwlock_t lock;     /* a mark reads what follows; changed under the write lock */
 	bool on;
 	unsigned int shift;        /* log2 of the page size */
-	struct vmig_range *ranges; /* sorted, neighbours joined */
+	struct vmig_range *ranges; /* sorted */
 	uint32_t n_ranges;
 	struct vmig_log_chunk **chunks; /* sorted */
 	size_t n_chunks, chunk_room;

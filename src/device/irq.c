@@ -3,21 +3,28 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "base/limits.h"
+#include "device/irq_watch.h"
 
 /* Values as VFIO_IRQ_INFO_*. */
 #define INFO_EVENTFD (1u << 0)
 #define INFO_MASKABLE (1u << 1)
 #define INFO_AUTOMASKED (1u << 2)
 
+/* What an eventfd is bound to. */
+enum bound { TRIGGER, MASK, UNMASK, N_BOUND };
+
 struct vmig_irq_line {
-	int fd; /* our own; -1: nobody listens */
+	int fd[N_BOUND]; /* our own; -1: none. TRIGGER: we signal it; the others: we wait for them */
 	bool masked;
 	bool pending; /* an edge that waits for the unmask; of a level: the line is up */
 };
+
+/** The key of a watched eventfd, and back. */
+static uint64_t key_of(uint32_t index, uint32_t sub, enum bound bound)
+{
+	return ((uint64_t)index << 32 | sub) << 2 | bound;
+}
 
 int vmig_irqs_init(struct vmig_irqs *irqs, const struct vmig_irq *info, uint32_t n)
 {
@@ -34,7 +41,8 @@ int vmig_irqs_init(struct vmig_irqs *irqs, const struct vmig_irq *info, uint32_t
 		if (!irqs->lines[i])
 			goto fail;
 		for (uint32_t k = 0; k < info[i].count; k++)
-			irqs->lines[i][k].fd = -1;
+			for (int b = 0; b < N_BOUND; b++)
+				irqs->lines[i][k].fd[b] = -1;
 	}
 	return 0;
 fail:
@@ -45,9 +53,12 @@ fail:
 
 void vmig_irqs_done(struct vmig_irqs *irqs)
 {
+	/* First the thread: it looks at the lines. */
+	vmig_irq_watch_free(irqs->watch);
 	for (uint32_t i = 0; i < irqs->n; i++) {
 		for (uint32_t k = 0; irqs->lines[i] && k < irqs->info[i].count; k++)
-			vmig_closep(&irqs->lines[i][k].fd);
+			for (int b = 0; b < N_BOUND; b++)
+				vmig_closep(&irqs->lines[i][k].fd[b]);
 		free(irqs->lines[i]);
 	}
 	free(irqs->lines);
@@ -59,16 +70,16 @@ void vmig_irqs_done(struct vmig_irqs *irqs)
 
 static void signal_line(const struct vmig_irq_line *line)
 {
-	struct pollfd can = { .fd = line->fd, .events = POLLOUT };
+	struct pollfd can = { .fd = line->fd[TRIGGER], .events = POLLOUT };
 	const uint64_t one = 1;
 
 	/*
 	 * The eventfd is the user's, who may have filled it and left it blocking. Nothing is lost by
 	 * not adding to a full one: it says "signalled" already.
 	 */
-	if (line->fd < 0 || poll(&can, 1, 0) <= 0 || !(can.revents & POLLOUT))
+	if (line->fd[TRIGGER] < 0 || poll(&can, 1, 0) <= 0 || !(can.revents & POLLOUT))
 		return;
-	if (write(line->fd, &one, sizeof(one)) < 0)
+	if (write(line->fd[TRIGGER], &one, sizeof(one)) < 0)
 		return;
 }
 
@@ -80,7 +91,7 @@ static bool is_level(const struct vmig_irqs *irqs, uint32_t index)
 /** Somebody listens, it is not masked, and something is pending: tell. */
 static void deliver(const struct vmig_irqs *irqs, uint32_t index, struct vmig_irq_line *line)
 {
-	if (line->fd < 0 || line->masked || !line->pending)
+	if (line->fd[TRIGGER] < 0 || line->masked || !line->pending)
 		return;
 	signal_line(line);
 	if (is_level(irqs, index))
@@ -91,7 +102,7 @@ static void deliver(const struct vmig_irqs *irqs, uint32_t index, struct vmig_ir
 
 static void raise_line(struct vmig_irqs *irqs, uint32_t index, struct vmig_irq_line *line)
 {
-	if (line->fd < 0 && !is_level(irqs, index))
+	if (line->fd[TRIGGER] < 0 && !is_level(irqs, index))
 		return;
 	line->pending = true;
 	deliver(irqs, index, line);
@@ -115,12 +126,22 @@ void vmig_irqs_lower(struct vmig_irqs *irqs, uint32_t index, uint32_t sub)
 	pthread_mutex_unlock(&irqs->lock);
 }
 
-/* --- set ---------------------------------------------------------------------------------- */
+/* --- eventfds ----------------------------------------------------------------------------- */
 
+static void unbind(struct vmig_irqs *irqs, struct vmig_irq_line *line, enum bound bound)
+{
+	if (line->fd[bound] < 0)
+		return;
+	if (bound != TRIGGER)
+		vmig_irq_watch_remove(irqs->watch, line->fd[bound]);
+	close(line->fd[bound]);
+	line->fd[bound] = -1;
+}
+
+/** Nobody listens any more. The line of a level stays as the device has it. */
 static void disarm(struct vmig_irqs *irqs, uint32_t index, struct vmig_irq_line *line)
 {
-	vmig_closep(&line->fd);
-	line->fd = -1;
+	unbind(irqs, line, TRIGGER);
 	line->masked = false;
 	if (!is_level(irqs, index))
 		line->pending = false;
@@ -131,24 +152,38 @@ void vmig_irqs_reset(struct vmig_irqs *irqs)
 	pthread_mutex_lock(&irqs->lock);
 	for (uint32_t i = 0; i < irqs->n; i++) {
 		for (uint32_t k = 0; k < irqs->info[i].count; k++) {
-			disarm(irqs, i, &irqs->lines[i][k]);
-			irqs->lines[i][k].pending = false;
+			struct vmig_irq_line *line = &irqs->lines[i][k];
+
+			disarm(irqs, i, line);
+			unbind(irqs, line, MASK);
+			unbind(irqs, line, UNMASK);
+			line->pending = false;
 		}
 	}
 	pthread_mutex_unlock(&irqs->lock);
 }
 
-static bool is_eventfd(int fd)
+/** A user has signalled one of the eventfds that mask or unmask. In the watch's thread. */
+static void signalled(void *opaque, uint64_t key)
 {
-	char path[40], target[64];
-	ssize_t n;
+	struct vmig_irqs *irqs = opaque;
+	uint32_t index = (uint32_t)(key >> 34), sub = (uint32_t)(key >> 2);
+	enum bound bound = key & 3;
+	struct vmig_irq_line *line = &irqs->lines[index][sub];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return fcntl(fd, F_GETFD) >= 0; /* no /proc: take its word */
-	target[n] = '\0';
-	return !strcmp(target, "anon_inode:[eventfd]");
+	pthread_mutex_lock(&irqs->lock);
+	/* It may have been taken away, or replaced, since it was seen. */
+	if (line->fd[bound] >= 0 && vmig_eventfd_take(line->fd[bound])) {
+		line->masked = bound == MASK;
+		deliver(irqs, index, line);
+	}
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+static void close_all(int *fds, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		vmig_closep(&fds[i]);
 }
 
 /** Descriptors of our own for those of @set, or none at all. -1 stays -1. */
@@ -158,53 +193,83 @@ static int dup_all(const struct vmig_irq_set *set, int *own, struct vmig_error *
 		own[i] = -1;
 		if (set->fds[i] == -1)
 			continue;
-		if (set->fds[i] >= 0 && is_eventfd(set->fds[i]))
-			own[i] = fcntl(set->fds[i], F_DUPFD_CLOEXEC, 0);
+		if (!vmig_is_eventfd(set->fds[i])) {
+			close_all(own, i);
+			return vmig_fault(error, -EINVAL, "SET_IRQS", "descriptor %d is no eventfd",
+					  set->fds[i]);
+		}
+		own[i] = fcntl(set->fds[i], F_DUPFD_CLOEXEC, 0);
 		if (own[i] < 0) {
-			int code = set->fds[i] >= 0 && is_eventfd(set->fds[i]) ? -errno : -EINVAL;
+			int code = -errno;
 
-			while (i-- > 0)
-				vmig_closep(&own[i]);
-			return vmig_fault(error, code, "SET_IRQS",
-					  "descriptor %d is no eventfd, or there are too many", set->fds[i]);
+			close_all(own, i);
+			return vmig_fault(error, code, "SET_IRQS", "no descriptor left for an eventfd");
 		}
 	}
 	return 0;
 }
 
-static void arm(struct vmig_irqs *irqs, const struct vmig_irq_set *set, int *own)
+/** Have the new ones watched: all, or none. */
+static int watch_all(struct vmig_irqs *irqs, const struct vmig_irq_set *set, const int *own, enum bound bound)
+{
+	uint32_t done;
+	int r = 0;
+
+	if (!irqs->watch)
+		r = vmig_irq_watch_new(signalled, irqs, &irqs->watch);
+	for (done = 0; done < set->count && !r; done++)
+		if (own[done] >= 0)
+			r = vmig_irq_watch_add(irqs->watch, own[done],
+					       key_of(set->index, set->start + done, bound));
+	while (r < 0 && done-- > 0)
+		if (own[done] >= 0)
+			vmig_irq_watch_remove(irqs->watch, own[done]);
+	return r;
+}
+
+static void bind_all(struct vmig_irqs *irqs, const struct vmig_irq_set *set, const int *own, enum bound bound)
 {
 	for (uint32_t i = 0; i < set->count; i++) {
 		struct vmig_irq_line *line = &irqs->lines[set->index][set->start + i];
 
-		if (own[i] < 0) {
+		if (own[i] < 0 && bound == TRIGGER) {
 			disarm(irqs, set->index, line);
 			continue;
 		}
-		vmig_closep(&line->fd);
-		line->fd = own[i];
+		unbind(irqs, line, bound);
+		line->fd[bound] = own[i];
 		deliver(irqs, set->index, line);
 	}
 }
 
-static int set_eventfds(struct vmig_irqs *irqs, const struct vmig_irq_set *set, struct vmig_error *error)
+static int set_eventfds(struct vmig_irqs *irqs, const struct vmig_irq_set *set, uint32_t action,
+			struct vmig_error *error)
 {
-	_autofree_ int *own = NULL;
+	enum bound bound = action == VMIG_IRQ_ACTION_MASK     ? MASK
+			   : action == VMIG_IRQ_ACTION_UNMASK ? UNMASK
+							      : TRIGGER;
+	_autofree_ int *own = reallocarray(NULL, set->count, sizeof(*own));
 	int r;
 
-	if (!(set->flags & VMIG_IRQ_ACTION_TRIGGER))
-		return vmig_fault(error, -EOPNOTSUPP, "SET_IRQS", "masks by eventfd are not supported");
-	own = reallocarray(NULL, set->count, sizeof(*own));
 	if (!own)
 		return vmig_fault(error, -ENOMEM, "SET_IRQS", "no memory");
 	r = dup_all(set, own, error);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&irqs->lock);
-	arm(irqs, set, own);
+	if (bound != TRIGGER)
+		r = watch_all(irqs, set, own, bound);
+	if (!r)
+		bind_all(irqs, set, own, bound);
 	pthread_mutex_unlock(&irqs->lock);
+	if (r < 0) {
+		close_all(own, set->count);
+		return vmig_fault(error, r, "SET_IRQS", "the eventfds cannot be waited for");
+	}
 	return 0;
 }
+
+/* --- set ---------------------------------------------------------------------------------- */
 
 /** What a plain action does to one line. TRIGGER is a test by loopback: as if the device had raised an edge. */
 static void act(struct vmig_irqs *irqs, uint32_t index, struct vmig_irq_line *line, uint32_t action)
@@ -245,11 +310,13 @@ int vmig_irqs_set(struct vmig_irqs *irqs, const struct vmig_irq_set *set, struct
 	if (r < 0)
 		return r;
 	if (set->flags & VMIG_IRQ_DATA_EVENTFD)
-		return set_eventfds(irqs, set, error);
+		return set_eventfds(irqs, set, action, error);
 	pthread_mutex_lock(&irqs->lock);
-	if (!set->count)
-		for (uint32_t i = 0; i < irqs->info[set->index].count; i++)
-			disarm(irqs, set->index, &irqs->lines[set->index][i]);
+	for (uint32_t i = 0; !set->count && i < irqs->info[set->index].count; i++) {
+		disarm(irqs, set->index, &irqs->lines[set->index][i]);
+		unbind(irqs, &irqs->lines[set->index][i], MASK);
+		unbind(irqs, &irqs->lines[set->index][i], UNMASK);
+	}
 	for (uint32_t i = 0; i < set->count; i++)
 		if (!(set->flags & VMIG_IRQ_DATA_BOOL) || set->bools[i])
 			act(irqs, set->index, &irqs->lines[set->index][set->start + i], action);

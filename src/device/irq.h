@@ -18,15 +18,17 @@
 #include "base/util.h"
 
 struct vmig_irq_line;
+struct vmig_irq_watch;
 
 struct vmig_irqs {
 	pthread_mutex_t lock;
 	uint32_t n;
 	struct vmig_irq *info;        /* of each index */
 	struct vmig_irq_line **lines; /* of each index, info.count of them */
+	struct vmig_irq_watch *watch; /* made when the first eventfd is to mask or unmask */
 };
 
-/** Copies @info. -EINVAL: too many of an index (VMIG_LIMIT_IRQS). -ENOMEM. */
+/** Copies @info. -ENOMEM. */
 int vmig_irqs_init(struct vmig_irqs *irqs, const struct vmig_irq *info, uint32_t n);
 void vmig_irqs_done(struct vmig_irqs *irqs);
 
