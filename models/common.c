@@ -273,3 +273,17 @@ free_image:
 	image_done(&base->image);
 	return r;
 }
+
+void model_no_regions(struct vmig_region *regions, struct vmig_irq *irqs)
+{
+	for (uint32_t i = 0; i < PCI_N_REGIONS; i++)
+		regions[i] = (struct vmig_region){ .index = i, .fd = -1 };
+	for (uint32_t i = 0; i < PCI_N_IRQS; i++)
+		irqs[i] = (struct vmig_irq){ .index = i };
+}
+
+void model_region(struct vmig_region *region, uint64_t size)
+{
+	region->size = size;
+	region->flags = VMIG_REGION_READ | VMIG_REGION_WRITE;
+}

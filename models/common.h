@@ -59,4 +59,8 @@ int model_base_open(struct model_base *base, const struct model_kind *kind, void
 		    const struct model_options *options, uint64_t device, unsigned int lanes,
 		    const struct vmig_region *regions, const struct vmig_irq *irqs, struct vmig_device **ret);
 
+/** Regions and interrupts of a PCI device that has none; then one of @size that can be read and written. */
+void model_no_regions(struct vmig_region *regions, struct vmig_irq *irqs);
+void model_region(struct vmig_region *region, uint64_t size);
+
 #endif

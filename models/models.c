@@ -17,6 +17,7 @@
 
 static const struct model_info infos[] = {
 	{ "nic", "a network card as an mlx5 virtual function: P2P, pre-copy, DMA logging, large state" },
+	{ "serial", "a 16550 serial port, for which every guest has a driver: small state" },
 	{ NULL, NULL },
 };
 
@@ -33,6 +34,15 @@ static const struct model_key nic_keys[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct model_key serial_keys[] = {
+	{ "state", "SIZE", "internal state beside the registers; a multiple of 4K (4K)" },
+	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
+	{ "p2p", "on|off", "the P2P states (on)" },
+	{ "precopy", "on|off", "the PRE_COPY states (on)" },
+	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct model {
 	const struct model_info *info;
 	const struct model_key *keys;
@@ -40,6 +50,7 @@ static const struct model {
 	int (*open)(const struct model_options *options, struct vmig_device **ret);
 } models[] = {
 	{ &infos[0], nic_keys, 16u << 20, nic_open },
+	{ &infos[1], serial_keys, 4096, serial_open },
 };
 
 __attribute__((format(printf, 3, 4))) static int fail(struct vmig_error *error, int code, const char *format,

@@ -37,5 +37,6 @@ const struct model_key *models_keys(const char *model);
 struct model_options;
 
 int nic_open(const struct model_options *options, struct vmig_device **ret);
+int serial_open(const struct model_options *options, struct vmig_device **ret);
 
 #endif

@@ -376,24 +376,18 @@ static void init_pci(struct nic *nic)
 
 int nic_open(const struct model_options *options, struct vmig_device **ret)
 {
-	const uint32_t rw = VMIG_REGION_READ | VMIG_REGION_WRITE;
-	struct vmig_region regions[PCI_N_REGIONS] = { 0 };
-	struct vmig_irq irqs[PCI_N_IRQS] = { 0 };
+	struct vmig_region regions[PCI_N_REGIONS];
+	struct vmig_irq irqs[PCI_N_IRQS];
 	struct nic *nic = calloc(1, sizeof(*nic));
 	int r;
 
 	if (!nic)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < PCI_N_REGIONS; i++)
-		regions[i] = (struct vmig_region){ .index = i, .fd = -1 };
-	for (uint32_t i = 0; i < PCI_N_IRQS; i++)
-		irqs[i] = (struct vmig_irq){ .index = i };
-	regions[NIC_BAR_REGISTERS].size = NIC_REGISTERS_SIZE;
-	regions[NIC_BAR_DOORBELLS].size = NIC_PAGE_SIZE;
-	regions[NIC_BAR_MSIX].size = NIC_PAGE_SIZE;
-	regions[VMIG_REGION_PCI_CONFIG].size = PCI_CONFIG_SIZE;
-	for (uint32_t i = 0; i < PCI_N_REGIONS; i++)
-		regions[i].flags = regions[i].size ? rw : 0;
+	model_no_regions(regions, irqs);
+	model_region(&regions[NIC_BAR_REGISTERS], NIC_REGISTERS_SIZE);
+	model_region(&regions[NIC_BAR_DOORBELLS], NIC_PAGE_SIZE);
+	model_region(&regions[NIC_BAR_MSIX], NIC_PAGE_SIZE);
+	model_region(&regions[VMIG_REGION_PCI_CONFIG], PCI_CONFIG_SIZE);
 	irqs[PCI_IRQ_MSIX].count = options->queues;
 	irqs[PCI_IRQ_MSIX].flags = PCI_IRQ_EVENTFD | PCI_IRQ_NORESIZE;
 	pthread_mutex_init(&nic->lock, NULL);

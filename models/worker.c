@@ -130,6 +130,16 @@ void worker_set(struct worker *worker, enum worker_level level)
 	pthread_mutex_unlock(&worker->lock);
 }
 
+enum worker_level worker_level(struct worker *worker)
+{
+	enum worker_level level;
+
+	pthread_mutex_lock(&worker->lock);
+	level = worker->at;
+	pthread_mutex_unlock(&worker->lock);
+	return level;
+}
+
 void worker_kick(struct worker *worker)
 {
 	pthread_mutex_lock(&worker->lock);

@@ -34,6 +34,9 @@ void worker_done(struct worker *worker);
 /** On return the thread is at @level: whatever it did at a higher one is finished. */
 void worker_set(struct worker *worker, enum worker_level level);
 
+/** The level at which the thread is. */
+enum worker_level worker_level(struct worker *worker);
+
 /** There may be something to do. From any thread, but not from tick. */
 void worker_kick(struct worker *worker);
 
