@@ -66,6 +66,13 @@ void vmig_device_query_info(struct vmig_device *dev, struct vmig_device_info *re
 	pthread_mutex_unlock(&dev->lock);
 }
 
+void vmig_device_gain_traits(struct vmig_device *dev, uint32_t traits)
+{
+	pthread_mutex_lock(&dev->lock);
+	dev->info.traits |= traits;
+	pthread_mutex_unlock(&dev->lock);
+}
+
 void vmig_device_set_timeout(struct vmig_device *dev, uint32_t ms)
 {
 	if (dev->ops->set_timeout)

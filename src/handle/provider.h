@@ -74,4 +74,7 @@ struct vmig_provider_ops {
 int vmig_device_new(const struct vmig_provider_ops *ops, void *p, const struct vmig_device_info *info,
 		    struct vmig_device **ret);
 
+/** A provider has found out more about its device: VMIG_TRAIT_* that it has as well. */
+void vmig_device_gain_traits(struct vmig_device *dev, uint32_t traits);
+
 #endif
