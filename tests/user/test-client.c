@@ -554,7 +554,7 @@ TEST(interrupts_are_set_in_messages_that_fit)
 	close(efd);
 }
 
-HARNESS("vfio-user", T(says_what_the_device_is), T(a_server_of_ours_says_more),
+HARNESS("client", T(says_what_the_device_is), T(a_server_of_ours_says_more),
 	T(plain_uses_nothing_experimental), T(a_device_that_does_not_migrate),
 	T(regions_are_read_and_written_in_messages_that_fit), T(saves),
 	T(saves_a_length_that_is_a_multiple_of_a_message), T(saves_nothing), T(saves_from_a_server_that_pads),
