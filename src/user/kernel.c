@@ -225,7 +225,8 @@ static int open_by_path(struct vmig_kernel *k, const char *path, struct vmig_err
 			  "%s is neither a character device nor a device's folder in sysfs", path);
 }
 
-/* A device keeps its state over a close. What another user has loaded before is unknown to us, good or bad. */
+/* A device keeps its state over a close. What another user has loaded before is unknown to us, good or bad; and mtty has
+ * thrown it away at the close, so that leaving RESUMING by anything but a reset is a NULL dereference in the kernel. */
 static int look_at_state(struct vmig_kernel *k, struct vmig_error *error)
 {
 	uint32_t state;
