@@ -10,7 +10,7 @@
  *      (who sleeps, and cannot leave before), a reply that was asked for ahead is parked in a buffer of
  *      its own, a command of the server's is executed at once. Then it reads on, until its own is there.
  *   3. On leaving it wakes one of those who still wait; that one leads.
- *   4. While mappings exist that the server can reach only by message, and there is no twin socket, an
+ *   4. From the first mapping on that the server can reach only by message, if there is no twin socket, an
  *      idle thread (dma.c) reads when nobody does. It polls without the role, and never blocks for the
  *      first byte with it. On a twin socket a thread of its own does all the serving.
  * Who writes. Whole messages under send_lock. The leader never waits for that lock: it queues its replies
@@ -126,8 +126,7 @@ struct vmig_vuc_out {
 
 struct vmig_vuc_mapping {
 	struct vmig_dma map; /* fd is not kept */
-	bool by_message;
-	unsigned int busy; /* accesses under way */
+	unsigned int busy;   /* accesses under way */
 };
 
 /** What the server may reach, sorted by iova. */
@@ -136,7 +135,6 @@ struct vmig_vuc_maps {
 	pthread_cond_t idle;
 	struct vmig_vuc_mapping **maps;
 	uint32_t n, room;
-	_Atomic uint32_t n_by_message;
 };
 
 struct vmig_vuc_region {

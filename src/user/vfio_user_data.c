@@ -216,7 +216,10 @@ static ssize_t read_slot(struct vmig_vuc_session *s, const struct iovec *iov, in
 	if (r == -ENOMSG && slot->call.refused && !slot->stopped) {
 		s->drained = true;
 		r = 0;
-	} else if (r < 0)
+	} else if (r == -ENOMSG && slot->call.refused)
+		/* It would be taken for an answer, which it is in PRE_COPY states only. */
+		r = vmig_fault(error, -EREMOTEIO, READ, "the server says \"drained\" in STOP_COPY");
+	else if (r < 0)
 		vmig_vuc_call_fault(s->v, &slot->call, error);
 	else if (vmig_vu_mig_data_decode(&c, &slot->call.reply, slot->asked, &got) < 0)
 		r = vmig_vuc_broken(s->v, error, READ,

@@ -329,7 +329,7 @@ static void serve_idle(struct vmig_vuc *v)
 {
 	struct pollfd p[] = { { .fd = v->in.fd, .events = POLLIN }, { .fd = v->wake_fd, .events = POLLIN } };
 
-	if (v->leading || !v->maps.n_by_message) {
+	if (v->leading) {
 		pthread_cond_wait(&v->server_cond, &v->lock);
 		return;
 	}
@@ -368,7 +368,6 @@ static int start_server(struct vmig_vuc *v, bool by_message)
 			r = -pthread_create(&v->server, NULL, v->twin_fd >= 0 ? run_twin : run_idle, v);
 		v->has_server = !r;
 	}
-	pthread_cond_signal(&v->server_cond);
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }
@@ -427,11 +426,10 @@ static int map_fault(struct vmig_error *error, int code, const struct vmig_dma *
 			  (unsigned long long)map->size, why);
 }
 
-static void forget(struct vmig_vuc *v, uint64_t iova, bool by_message)
+static void forget(struct vmig_vuc *v, uint64_t iova)
 {
 	pthread_mutex_lock(&v->maps.lock);
 	drop(&v->maps, iova);
-	v->maps.n_by_message -= by_message;
 	pthread_mutex_unlock(&v->maps.lock);
 }
 
@@ -439,30 +437,27 @@ int vmig_vuc_map_dma(void *p, const struct vmig_dma *map, struct vmig_error *err
 {
 	struct vmig_vuc *v = p;
 	struct vmig_vuc_mapping *m = calloc(1, sizeof(*m));
-	bool by_message = map->fd < 0;
 	int r = m ? 0 : -ENOMEM;
 
 	/* It is in the table before the server hears of it, who may use it at once. */
 	if (m) {
 		m->map = *map;
 		m->map.fd = -1;
-		m->by_message = by_message;
 		pthread_mutex_lock(&v->maps.lock);
 		r = insert(&v->maps, m, v->caps.max_dma_maps);
-		v->maps.n_by_message += !r && by_message;
 		pthread_mutex_unlock(&v->maps.lock);
 	}
 	if (r < 0) {
 		free(m);
 		return map_fault(error, r, map);
 	}
-	r = start_server(v, by_message);
+	r = start_server(v, map->fd < 0);
 	if (r < 0)
 		vmig_fault(error, r, "DMA_MAP", "no thread can be started to serve the memory");
 	else
 		r = send_map(v, map, error);
 	if (r < 0)
-		forget(v, map->iova, by_message);
+		forget(v, map->iova);
 	return r;
 }
 
@@ -492,19 +487,16 @@ int vmig_vuc_unmap_dma(void *p, uint64_t iova, uint64_t size, struct vmig_error 
 {
 	struct vmig_vuc *v = p;
 	struct vmig_vuc_mapping *m;
-	bool by_message = false;
 	int r;
 
 	pthread_mutex_lock(&v->maps.lock);
 	m = find_holding(&v->maps, iova);
 	r = m && m->map.iova == iova && m->map.size == size ? 0 : -ENOENT;
-	if (!r)
-		by_message = m->by_message;
 	pthread_mutex_unlock(&v->maps.lock);
 	if (r < 0)
 		return vmig_fault(error, r, "DMA_UNMAP", "there is no mapping at 0x%llx of size 0x%llx",
 				  (unsigned long long)iova, (unsigned long long)size);
 	r = send_unmap(v, iova, size, error);
-	forget(v, iova, by_message);
+	forget(v, iova);
 	return r;
 }

@@ -149,7 +149,7 @@ static struct peer_msg *receive_msg(int fd)
 		m->flags = peer_u32(head + 8);
 		m->error = peer_u32(head + 12);
 		m->len = m->size - PEER_HEADER;
-		m->body = malloc(m->len + 1);
+		m->body = calloc(1, m->len + 64); /* so that no short one is read out of bounds */
 		if (receive(fd, m->body, m->len, m))
 			return m;
 	}
