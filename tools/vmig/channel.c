@@ -51,8 +51,7 @@ int tool_channel_file(const char *path, bool writing, struct vmig_channel **ret)
 int tool_channel_connect(const char *address, uint64_t timeout_ns, struct vmig_channel **ret)
 {
 	struct vmig_error error = { 0 };
-	int r = vmig_channel_connect(address, timeout_ns ? (uint32_t)(timeout_ns / 1000000) : CONNECT_MS, ret,
-				     &error);
+	int r = vmig_channel_connect(address, timeout_ns ? tool_ms(timeout_ns) : CONNECT_MS, ret, &error);
 
 	return r ? fail(r == -EINVAL ? VMIG_BAD_INPUT : VMIG_NOT_DONE, address, r, &error,
 			"cannot be connected to")

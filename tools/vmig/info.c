@@ -286,7 +286,7 @@ static void print_device(const json_t *o)
 	       text_of(o, "format"));
 	if (json_is_true(json_object_get(o, "migrates"))) {
 		printf("  %-12s%s", "state", upper(text_of(o, "device-state"), buf));
-		if (was)
+		if (was && strcmp(was, "running") != 0)
 			printf(" (was %s: %s)", upper(was, buf),
 			       json_is_true(json_object_get(o, "reset")) ? "reset" : "brought back");
 		printf("\n");

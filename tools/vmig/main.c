@@ -5,8 +5,8 @@
 #include "tool.h"
 
 static const struct tool_verb *const verbs[] = {
-	&tool_inspect,
-	NULL,
+	&tool_serve, &tool_info,    &tool_save,    &tool_restore, &tool_migrate,
+	&tool_send,  &tool_receive, &tool_inspect, NULL,
 };
 
 static const struct tool_verb *find_verb(const char *name)
@@ -44,6 +44,8 @@ static int print_verb(const struct tool_verb *verb)
 		printf("\n%s\n", verb->more);
 	printf("\noptions:\n");
 	tool_options_print(verb, stdout);
+	if (verb->print_more)
+		verb->print_more(stdout);
 	printf("\nexample:\n  %s\n", verb->example);
 	return 0;
 }

@@ -62,9 +62,9 @@ static int run(const struct tool_options *o)
 		return tool_fail(
 			VMIG_BAD_INPUT,
 			"as many devices have to stand after --to as before it: 'vmig migrate A B --to C D'");
-	r = tool_side_open(&from.side, true, o->words, n, o);
+	r = tool_side_open(&from.side, true, o->words, n, o, NULL);
 	if (!r)
-		r = tool_side_open(&to.side, false, o->words + n, n, o);
+		r = tool_side_open(&to.side, false, o->words + n, n, o, &from.side);
 	to.side.report.leads = false;
 	if (!r)
 		r = connect_ends(&from, &to);
@@ -74,8 +74,7 @@ static int run(const struct tool_options *o)
 		r = move(&from, &to);
 	if (!r)
 		r = tool_side_finish(&from.side, &to.side);
-	tool_side_done(&from.side);
-	tool_side_done(&to.side);
+	tool_side_done(&from.side, &to.side);
 	vmig_channel_close(from.channel);
 	vmig_channel_close(to.channel);
 	return r;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/parse.h"
 #include "tool.h"
 
 enum kind { FLAG, TEXT, COUNT, TIME, RATE, TO };
@@ -47,12 +48,9 @@ static const struct row rows[] = {
 	{ "help", NULL, UINT32_MAX, FLAG, AT(help), "this text" },
 };
 
-static int bad_number(const char *name, const char *text, int r, const char *noun, const char *example)
+static int bad_number(const char *name, const char *text, const char *reason)
 {
-	if (r == -ERANGE)
-		return tool_fail(VMIG_BAD_INPUT, "--%s: '%s' is too large for a %s", name, text, noun);
-	return tool_fail(VMIG_BAD_INPUT, "--%s: '%s' is not a %s: write it like %s", name, text, noun,
-			 example);
+	return tool_fail(VMIG_BAD_INPUT, "--%s: '%s' %s", name, text, reason);
 }
 
 static int parse_count(const char *text, uint64_t *ret)
@@ -65,7 +63,7 @@ static int parse_count(const char *text, uint64_t *ret)
 	*ret = strtoull(text, &end, 10);
 	if (*end)
 		return -EINVAL;
-	return errno || *ret > UINT32_MAX ? -ERANGE : 0;
+	return errno || !*ret || *ret > UINT32_MAX ? -ERANGE : 0;
 }
 
 static int set(const struct row *row, const char *value, struct tool_options *o)
@@ -82,13 +80,15 @@ static int set(const struct row *row, const char *value, struct tool_options *o)
 		return 0;
 	case COUNT:
 		r = parse_count(value, at);
-		return r ? bad_number(row->name, value, r, "number", "30") : 0;
+		return r ? bad_number(row->name, value, "is not a number from 1 to 4294967295") : 0;
 	case TIME:
-		r = tool_parse_time(value, at);
-		return r ? bad_number(row->name, value, r, "time", "50ms or 1s") : 0;
+		r = parse_time_ns(value, at);
+		if (!r && !*(uint64_t *)at)
+			*(uint64_t *)at = 1; /* 0 would be "not given" */
+		return r ? bad_number(row->name, value, parse_time_reason(r)) : 0;
 	case RATE:
-		r = tool_parse_rate(value, at);
-		return r ? bad_number(row->name, value, r, "rate", "100M/s or 1G/s") : 0;
+		r = parse_rate(value, at);
+		return r ? bad_number(row->name, value, parse_rate_reason(r)) : 0;
 	case TO:
 		o->n_before_to = o->n_words;
 		return 0;

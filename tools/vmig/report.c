@@ -256,7 +256,8 @@ int tool_report_failure(const struct tool_report *report, const struct vmig_migr
 		 detail && *detail ? ": " : "", detail ? detail : "");
 	switch (r->outcome) {
 	case VMIG_BAD_INPUT:
-		return tool_fail(VMIG_BAD_INPUT, "refused at %s: %s; the device was reset", stage, why);
+		return tool_fail(VMIG_BAD_INPUT, "refused at %s: %s; the device here can be used as before",
+				 stage, why);
 	case VMIG_IN_DOUBT:
 		return tool_fail(VMIG_IN_DOUBT,
 				 "in doubt at %s: %s; the source stays stopped: see whether the other end "
@@ -267,6 +268,6 @@ int tool_report_failure(const struct tool_report *report, const struct vmig_migr
 		return say_lost(report, r, why);
 	default:
 		return tool_fail(VMIG_NOT_DONE, "not done, at %s: %s; %s", stage, why,
-				 source ? "the source runs on" : "the device here is free again");
+				 source ? "the source runs on" : "the device here can be used as before");
 	}
 }

@@ -15,12 +15,12 @@ static int run(const struct tool_options *o)
 				 o->words[0], o->words[0]);
 	r = tool_channel_file(o->words[0], false, &channel);
 	if (!r)
-		r = tool_side_open(&side, false, o->words + 1, o->n_words - 1, o);
+		r = tool_side_open(&side, false, o->words + 1, o->n_words - 1, o, NULL);
 	if (!r) {
 		tool_side_run(&side, channel);
 		r = tool_side_finish(&side, NULL);
 	}
-	tool_side_done(&side);
+	tool_side_done(&side, NULL);
 	vmig_channel_close(channel);
 	return r;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "models/models.h"
 
 /* What a signal ends: the server that listens, or the one connection. */
 static struct vmig_server *volatile listening;
@@ -34,8 +35,7 @@ static void catch_signals(void)
 
 static void say_ready(const char *where)
 {
-	if (!tool_say_quiet())
-		printf("ready: %s\n", where);
+	printf("ready: %s\n", where);
 	fflush(stdout);
 }
 
@@ -144,6 +144,19 @@ static int run(const struct tool_options *o)
 	return r;
 }
 
+static void print_models(FILE *to)
+{
+	char left[40];
+
+	for (const struct model_info *model = models_list(); model->name; model++) {
+		fprintf(to, "\n  model %-10s %s\n", model->name, model->summary);
+		for (const struct model_key *key = models_keys(model->name); key->name; key++) {
+			snprintf(left, sizeof(left), "%s=%s", key->name, key->value);
+			fprintf(to, "    %-20s %s\n", left, key->summary);
+		}
+	}
+}
+
 const struct tool_verb tool_serve = {
 	.name = "serve",
 	.words = "MODEL[,KEY=VALUE...]",
@@ -152,7 +165,8 @@ const struct tool_verb tool_serve = {
 		"after the other,\n"
 		"until SIGTERM or SIGINT. The device keeps its state from client to client.",
 	.example = "vmig serve nic,state=1G,dirty-rate=100M/s --socket /run/nic.sock",
-	.options = TOOL_OPT_SERVE | TOOL_OPT_QUIET,
+	.options = TOOL_OPT_SERVE,
 	.min_words = 1,
 	.run = run,
+	.print_more = print_models,
 };

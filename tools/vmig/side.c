@@ -113,7 +113,7 @@ int tool_side_warm_up(struct tool_side *side)
 }
 
 int tool_side_open(struct tool_side *side, bool source, char **names, int n,
-		   const struct tool_options *options)
+		   const struct tool_options *options, const struct tool_side *other)
 {
 	int r;
 
@@ -131,16 +131,29 @@ int tool_side_open(struct tool_side *side, bool source, char **names, int n,
 		return tool_fail(VMIG_NOT_DONE, "out of memory");
 	catch_signals();
 	r = open_all(side);
-	return r ? r : tool_user_new(side->devices, side->names, side->n, options->workload, &side->user);
+	if (r)
+		return r;
+	return tool_user_new(side->devices, side->names, side->n, options->workload,
+			     other ? other->user : NULL, &side->user);
 }
 
-void tool_side_done(struct tool_side *side)
+static void close_devices(struct tool_side *side)
 {
-	tool_user_free(side->user);
 	for (uint32_t i = 0; side->devices && i < side->n; i++)
 		vmig_device_close(side->devices[i]);
 	free(side->devices);
 	*side = (struct tool_side){ 0 };
+}
+
+void tool_side_done(struct tool_side *side, struct tool_side *other)
+{
+	/* The users first: they hold on to the devices of both ends. */
+	if (other)
+		tool_user_free(other->user);
+	tool_user_free(side->user);
+	close_devices(side);
+	if (other)
+		close_devices(other);
 }
 
 /* --- run ----------------------------------------------------------------------------------- */
@@ -168,12 +181,11 @@ void tool_side_run(struct tool_side *side, struct vmig_channel *channel)
 
 	tool_cancel_begin();
 	tool_user_callbacks(side->user, &user);
-	tool_user_mark(side->user);
+	tool_user_mark_during(side->user);
 	if (side->source)
 		r = vmig_migrate_source(side->devices, side->n, channel, &user, &options, &side->result);
 	else
 		r = vmig_migrate_destination(side->devices, side->n, channel, &user, &options, &side->result);
-	tool_user_mark(side->user);
 	if (r < 0) { /* nothing has begun */
 		side->result.outcome = VMIG_NOT_DONE;
 		side->result.code = -r;
@@ -190,13 +202,6 @@ static bool runs_here(const struct tool_side *side)
 	if (side->source)
 		return done ? side->options->live : side->result.outcome == VMIG_NOT_DONE;
 	return done;
-}
-
-static bool verdict(struct tool_side *side, struct tool_verdict *ret)
-{
-	if (side->options->workload && runs_here(side))
-		tool_user_work(side->user, workload_ns(side));
-	return tool_user_verdict(side->user, ret);
 }
 
 /*
@@ -233,26 +238,35 @@ static const char *detail(const struct tool_side *side, const struct tool_side *
 	return *text || !other ? text : tool_user_detail(other->user);
 }
 
+/* The workload goes on for its time where the devices run now, and is judged there. */
+static bool judge(struct tool_side *side, struct tool_side *other, json_t **ret_json)
+{
+	struct tool_side *where = other && runs_here(other) ? other : side;
+	bool run = runs_here(where);
+
+	tool_user_mark_after(where->user);
+	if (run)
+		tool_user_work(where->user, workload_ns(where));
+	return tool_user_verdict(where->user, run, ret_json);
+}
+
 int tool_side_finish(struct tool_side *side, struct tool_side *other)
 {
-	struct tool_verdict sum, more;
-	bool counted;
+	json_t *counts = NULL;
 	int status;
+	bool whole;
 
 	if (other)
 		merge(side, other);
 	status = (int)side->result.outcome;
-	counted = verdict(side, &sum);
-	if (counted && other && verdict(other, &more))
-		tool_verdict_add(&sum, &more);
 	tool_report_table(&side->report, &side->result);
-	if (counted)
-		tool_verdict_print(&sum);
+	whole = judge(side, other, &counts);
 	if (status)
 		status = tool_report_failure(&side->report, &side->result, detail(side, other));
-	else if (counted && !tool_verdict_whole(&sum))
-		status = tool_fail(VMIG_NOT_DONE, "moved, but the workload is not whole: see its counts");
+	else if (!whole)
+		status = tool_fail(VMIG_NOT_DONE,
+				   "it was moved, but its workload is not whole: see the counts");
 	tool_report_result(&side->report, &side->result, status,
-			   counted ? json_pack("{s:o}", "workload", tool_verdict_json(&sum)) : NULL);
+			   counts ? json_pack("{s:o}", "workload", counts) : NULL);
 	return status;
 }

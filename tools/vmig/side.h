@@ -25,16 +25,15 @@ struct tool_side {
 	struct vmig_migrate_result result;
 };
 
-/** 0, or an exit status: it has been said. */
+/** 0, or an exit status: it has been said. @other: the other end, opened before, if it is in this process; else NULL. */
 int tool_side_open(struct tool_side *side, bool source, char **names, int n,
-		   const struct tool_options *options);
+		   const struct tool_options *options, const struct tool_side *other);
 /** From here on Ctrl-C cancels. */
 int tool_side_warm_up(struct tool_side *side);
 /** Says nothing but events. */
 void tool_side_run(struct tool_side *side, struct vmig_channel *channel);
-/** @other: the other end, if it is in this process, else NULL. */
 int tool_side_finish(struct tool_side *side, struct tool_side *other);
-void tool_side_done(struct tool_side *side);
+void tool_side_done(struct tool_side *side, struct tool_side *other);
 
 /* --- Ctrl-C -------------------------------------------------------------------------------- */
 

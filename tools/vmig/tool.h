@@ -53,6 +53,7 @@ struct tool_verb {
 	uint32_t options;    /* TOOL_OPT_* */
 	int min_words;
 	int (*run)(const struct tool_options *o);
+	void (*print_more)(FILE *to); /* at the end of --help; may be NULL */
 };
 
 extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
@@ -61,11 +62,6 @@ extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, to
 /** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
 int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);
 void tool_options_print(const struct tool_verb *verb, FILE *to);
-
-/** "300ms", "1s": with its unit. 0 or -EINVAL, -ERANGE. */
-int tool_parse_time(const char *text, uint64_t *ret_ns);
-/** "1G/s", "1G". 0 or -EINVAL, -ERANGE. */
-int tool_parse_rate(const char *text, uint64_t *ret);
 
 /* --- saying things ------------------------------------------------------------------------- */
 
@@ -83,6 +79,9 @@ __attribute__((format(printf, 1, 2))) void tool_warn(const char *format, ...);
 /** Redraw the one line on a terminal; no-op elsewhere. */
 void tool_progress(const char *line);
 void tool_progress_end(void);
+
+/** Rounded up, and at most what fits. */
+uint32_t tool_ms(uint64_t ns);
 
 /** "1.5 GiB", "12.3 ms" into @buf, which is returned. */
 #define TOOL_TEXT_MAX 32

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "models/workload.h"
+#include "record.h"
+#include "side.h"
+#include "user.h"
+
+#define NS_PER_S 1000000000ull
+#define NS_PER_MS 1000000ull
+#define NAP_NS (50 * NS_PER_MS) /* how late Ctrl-C is noticed */
+
+/* The workloads of the nics, one memory for all. The lock: a rollback at one end may meet a load at the other. */
+struct loads {
+	pthread_mutex_t lock;
+	struct vmig_space *space;
+	uint32_t n;
+	struct workload **of; /* one a device; NULL: not a nic */
+};
+
+struct tool_user {
+	struct vmig_device *const *devices;
+	char *const *names;
+	uint32_t n;
+	struct loads *loads; /* NULL: nobody drives anything */
+	bool owns_loads;
+	bool *fresh; /* nothing was loaded for this nic: it is set up from nothing when it runs */
+	int failed;  /* a workload could not go on: positive errno */
+	char detail[256];
+};
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+static void free_loads(struct loads *loads)
+{
+	if (!loads)
+		return;
+	for (uint32_t i = 0; loads->of && i < loads->n; i++)
+		workload_free(loads->of[i]);
+	vmig_space_free(loads->space);
+	pthread_mutex_destroy(&loads->lock);
+	free(loads->of);
+	free(loads);
+}
+
+static int new_loads(const struct tool_user *user, struct loads **ret)
+{
+	struct loads *loads = calloc(1, sizeof(*loads));
+	bool any = false;
+	int r;
+
+	if (!loads)
+		return -ENOMEM;
+	pthread_mutex_init(&loads->lock, NULL);
+	loads->n = user->n;
+	loads->of = calloc(user->n, sizeof(struct workload *));
+	r = loads->of ? vmig_space_new(&loads->space) : -ENOMEM;
+	for (uint32_t i = 0; !r && i < user->n; i++) {
+		if (!workload_drives(user->devices[i]))
+			continue;
+		any = true;
+		r = workload_new(loads->space, &loads->of[i]);
+	}
+	if (!r && !any)
+		r = -ENODEV;
+	if (r)
+		free_loads(loads);
+	else
+		*ret = loads;
+	return r;
+}
+
+int tool_user_new(struct vmig_device *const *devices, char *const *names, uint32_t n, bool workload,
+		  struct tool_user *other, struct tool_user **ret)
+{
+	struct tool_user *user = calloc(1, sizeof(*user));
+	int r = 0;
+
+	if (!user)
+		return tool_fail(VMIG_NOT_DONE, "out of memory");
+	user->devices = devices;
+	user->names = names;
+	user->n = n;
+	user->fresh = calloc(n, sizeof(bool));
+	for (uint32_t i = 0; user->fresh && i < n; i++)
+		user->fresh[i] = true;
+	if (!user->fresh)
+		r = -ENOMEM;
+	else if (other)
+		user->loads = other->loads;
+	else if (workload)
+		r = new_loads(user, &user->loads);
+	user->owns_loads = !other;
+	if (!r) {
+		*ret = user;
+		return 0;
+	}
+	tool_user_free(user);
+	if (r == -ENODEV)
+		return tool_fail(VMIG_BAD_INPUT,
+				 "--workload: none of the devices is a nic, which it could drive");
+	return tool_fail(VMIG_NOT_DONE, "--workload: cannot be made: %s", strerror(-r));
+}
+
+void tool_user_free(struct tool_user *user)
+{
+	if (!user)
+		return;
+	if (user->owns_loads)
+		free_loads(user->loads);
+	free(user->fresh);
+	free(user);
+}
+
+const char *tool_user_detail(const struct tool_user *user)
+{
+	return user ? user->detail : "";
+}
+
+static struct workload *load_of(const struct tool_user *user, uint32_t i)
+{
+	return user->loads ? user->loads->of[i] : NULL;
+}
+
+static void lock(struct tool_user *user)
+{
+	if (user->loads)
+		pthread_mutex_lock(&user->loads->lock);
+}
+
+static void unlock(struct tool_user *user)
+{
+	if (user->loads)
+		pthread_mutex_unlock(&user->loads->lock);
+}
+
+__attribute__((format(printf, 3, 4))) static int fail(struct tool_user *user, int r, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(user->detail, sizeof(user->detail), format, args);
+	va_end(args);
+	return r;
+}
+
+/* --- for the engine ------------------------------------------------------------------------ */
+
+static int on_quiesce(void *opaque)
+{
+	struct tool_user *user = opaque;
+	int r = 0;
+
+	lock(user);
+	for (uint32_t i = 0; !r && i < user->n; i++)
+		if (load_of(user, i))
+			r = workload_quiesce(load_of(user, i));
+	unlock(user);
+	return r ? fail(user, r, "the workload failed before it was paused: %s", strerror(-r)) : 0;
+}
+
+static void on_resume(void *opaque)
+{
+	struct tool_user *user = opaque;
+	int r = 0;
+
+	lock(user);
+	for (uint32_t i = 0; i < user->n; i++) {
+		if (load_of(user, i))
+			r = workload_resume(load_of(user, i));
+		if (r)
+			user->failed = -r;
+	}
+	unlock(user);
+}
+
+static int on_save_record(void *opaque, uint32_t i, void **ret, size_t *ret_len)
+{
+	struct tool_user *user = opaque;
+	struct tool_record record = { 0 };
+	size_t len = 0;
+	void *bytes = NULL;
+	int r;
+
+	lock(user);
+	if (load_of(user, i)) {
+		r = workload_save(load_of(user, i), &bytes, &len);
+		r = r ? r : tool_record_add(&record, TOOL_SECTION_WORKLOAD, bytes, len);
+	} else {
+		r = tool_record_add_config(&record, user->devices[i]);
+	}
+	unlock(user);
+	free(bytes);
+	if (r) {
+		free(record.bytes);
+		return fail(user, r, "%s: its user's record cannot be made", user->names[i]);
+	}
+	*ret = record.bytes;
+	*ret_len = record.len;
+	return 0;
+}
+
+static int load_workload(struct tool_user *user, uint32_t i, const void *bytes, size_t len)
+{
+	int r;
+
+	if (!load_of(user, i))
+		return fail(user, -EOPNOTSUPP,
+			    "%s: it was saved with a workload at work: say --workload here too",
+			    user->names[i]);
+	lock(user);
+	r = workload_load(load_of(user, i), user->devices[i], bytes, len);
+	if (!r)
+		workload_mark(load_of(user, i), WORKLOAD_DURING);
+	unlock(user);
+	user->fresh[i] = r != 0;
+	return r ? fail(user, r, "%s: the workload does not take its record", user->names[i]) : 0;
+}
+
+static int on_load_record(void *opaque, uint32_t i, const void *record, size_t len)
+{
+	struct tool_user *user = opaque;
+	const char *why;
+	const void *bytes;
+	size_t n;
+	int r;
+
+	if (!len)
+		return 0;
+	r = tool_record_find(record, len, TOOL_SECTION_WORKLOAD, &bytes, &n);
+	if (r < 0)
+		return fail(user, r, "%s: its user's record is not one of vmig's", user->names[i]);
+	if (r)
+		return load_workload(user, i, bytes, n);
+	r = tool_record_find(record, len, TOOL_SECTION_CONFIG, &bytes, &n);
+	if (r <= 0)
+		return r;
+	r = tool_record_load_config(bytes, n, user->devices[i], &why);
+	return r ? fail(user, r, "%s: %s", user->names[i], why) : 0;
+}
+
+static int begin(struct tool_user *user, uint32_t i)
+{
+	int r = 0;
+
+	if (user->fresh[i])
+		r = workload_bind(load_of(user, i), user->devices[i]);
+	return r ? r : workload_start(load_of(user, i));
+}
+
+static void on_start(void *opaque)
+{
+	struct tool_user *user = opaque;
+
+	lock(user);
+	for (uint32_t i = 0; i < user->n; i++) {
+		int r = load_of(user, i) ? begin(user, i) : 0;
+
+		if (r)
+			user->failed = -r;
+	}
+	unlock(user);
+}
+
+void tool_user_callbacks(struct tool_user *user, struct vmig_migrate_user *ret)
+{
+	*ret = (struct vmig_migrate_user){ .quiesce = on_quiesce,
+					   .resume = on_resume,
+					   .save_record = on_save_record,
+					   .load_record = on_load_record,
+					   .start = on_start,
+					   .opaque = user };
+}
+
+/* --- at work ------------------------------------------------------------------------------- */
+
+int tool_user_start(struct tool_user *user)
+{
+	for (uint32_t i = 0; i < user->n; i++) {
+		int r = load_of(user, i) ? begin(user, i) : 0;
+
+		if (r)
+			return tool_fail(VMIG_NOT_DONE, "%s: the workload cannot start: %s", user->names[i],
+					 strerror(-r));
+	}
+	return 0;
+}
+
+static void mark(struct tool_user *user, enum workload_phase phase)
+{
+	for (uint32_t i = 0; i < user->n; i++)
+		if (load_of(user, i))
+			workload_mark(load_of(user, i), phase);
+}
+
+void tool_user_mark_during(struct tool_user *user)
+{
+	mark(user, WORKLOAD_DURING);
+}
+
+void tool_user_mark_after(struct tool_user *user)
+{
+	mark(user, WORKLOAD_AFTER);
+}
+
+void tool_user_work(struct tool_user *user, uint64_t ns)
+{
+	while (user->loads && ns && !tool_cancelled()) {
+		uint64_t nap = ns < NAP_NS ? ns : NAP_NS;
+		struct timespec t = { .tv_sec = (time_t)(nap / NS_PER_S), .tv_nsec = (long)(nap % NS_PER_S) };
+
+		nanosleep(&t, NULL);
+		ns -= nap;
+	}
+}
+
+/* --- the verdict --------------------------------------------------------------------------- */
+
+static json_t *report_json(const char *name, const struct workload_report *r, const char *text)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s}", "device-id", name,
+			 "before", (json_int_t)r->phase_records[WORKLOAD_BEFORE], "during",
+			 (json_int_t)r->phase_records[WORKLOAD_DURING], "after",
+			 (json_int_t)r->phase_records[WORKLOAD_AFTER], "lost", (json_int_t)r->lost, "doubled",
+			 (json_int_t)r->doubled, "reordered", (json_int_t)r->reordered, "corrupt",
+			 (json_int_t)r->corrupt, "longest-gap", (double)r->longest_gap_ns / NS_PER_MS,
+			 "whole", r->whole, "verdict", text);
+}
+
+static void print_report(const struct tool_user *user, uint32_t i, const struct workload_report *r,
+			 const char *text)
+{
+	char gap[TOOL_TEXT_MAX];
+
+	if (tool_say_json() || tool_say_quiet())
+		return;
+	fprintf(tool_out(), "%-11s ", "workload");
+	if (user->n > 1)
+		fprintf(tool_out(), "%s: ", user->names[i]);
+	fprintf(tool_out(), "%s; longest pause %s\n", text, tool_text_time(r->longest_gap_ns, gap));
+}
+
+/* What the driver has counted, and what the device says itself: the driver sees only what passed by it. */
+static bool judge(struct tool_user *user, uint32_t i, bool run, json_t *all)
+{
+	struct workload *w = load_of(user, i);
+	struct workload_report report;
+	char text[256];
+	int r;
+
+	r = run ? workload_quiesce(w) : 0;
+	if (!r && run)
+		r = workload_verify_device(w);
+	workload_report(w, &report);
+	if (!report.error)
+		report.error = r ? -r : user->failed;
+	report.whole = report.whole && !report.error;
+	workload_verdict(&report, text, sizeof(text));
+	if (report.error == EBADMSG)
+		snprintf(text, sizeof(text), "THE DEVICE'S OWN MEMORY IS NOT WHAT IT HAS TO BE");
+	print_report(user, i, &report, text);
+	json_array_append_new(all, report_json(user->names[i], &report, text));
+	return report.whole;
+}
+
+bool tool_user_verdict(struct tool_user *user, bool run, json_t **ret_json)
+{
+	json_t *all;
+	bool whole = true;
+
+	if (!user || !user->loads)
+		return true;
+	all = json_array();
+	for (uint32_t i = 0; i < user->n; i++)
+		if (load_of(user, i))
+			whole = judge(user, i, run, all) && whole;
+	*ret_json = all;
+	return whole;
+}
