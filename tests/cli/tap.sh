@@ -5,6 +5,7 @@
 # background (bg, serve) is killed by pid when it ends. Nothing sleeps: waiting is reading a line, with a bound.
 # The command is $VMIG. A case fails when a command in it fails (set -e); skip REASON ends it as skipped.
 set -u
+VMIG=${VMIG:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/tools/vmig/vmig}
 WAIT=${WAIT:-60} # seconds that a single wait may take
 CASE_TIMEOUT=${CASE_TIMEOUT:-180}
 
@@ -37,6 +38,7 @@ tap_one() {
 
 tap_clean() {
 	local pid
+	set +e
 	for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null; done
 	wait
 	cd /
