@@ -309,20 +309,31 @@ static void report_run(const struct vmig_dma_log *log, const struct report *rep,
 	set_bits(rep->bitmap, (from - rep->iova) >> rep->shift, (to - rep->iova) >> rep->shift);
 }
 
+/* Two words at once: what every 64-bit machine can do, and what the compiler does not find by itself here. */
+typedef uint64_t two_words __attribute__((vector_size(16), aligned(8), may_alias));
+
+/** Move 512 bits, if there are any. A report of a whole machine's memory is mostly this. */
+static inline void take_line(uint64_t *bits, uint64_t *out)
+{
+	two_words *in = (two_words *)bits, *to = (two_words *)out;
+	two_words a = in[0], b = in[1], c = in[2], d = in[3], any = a | b | c | d;
+
+	if (!(any[0] | any[1]))
+		return;
+	to[0] |= a;
+	to[1] |= b;
+	to[2] |= c;
+	to[3] |= d;
+	in[0] = in[1] = in[2] = in[3] = (two_words){ 0, 0 };
+}
+
 /** The same page size and words that lie alike: words are handed over whole. Bits @first to @last of @bits. */
 static void take_words(uint64_t *bits, uint64_t first, uint64_t last, uint64_t *out)
 {
 	uint64_t word = first / 64, end = (last + 1) / 64;
 
-	for (; word + 8 <= end; word += 8, out += 8) {
-		uint64_t *in = &bits[word];
-
-		if (!(in[0] | in[1] | in[2] | in[3] | in[4] | in[5] | in[6] | in[7]))
-			continue;
-		for (int i = 0; i < 8; i++)
-			out[i] |= in[i];
-		memset(in, 0, 64);
-	}
+	for (; word + 8 <= end; word += 8, out += 8)
+		take_line(&bits[word], out);
 	for (; word < end; word++) {
 		*out++ |= bits[word];
 		bits[word] = 0;
