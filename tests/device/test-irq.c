@@ -167,6 +167,22 @@ TEST(minus_one_disarms_and_a_count_of_0_disarms_all)
 	close_all();
 }
 
+TEST(a_disarmed_interrupt_is_neither_masked_nor_pending)
+{
+	int minus = -1;
+
+	open_all();
+	arm(EDGES, 1);
+	ck_assert_int_eq(none(VMIG_IRQ_ACTION_MASK, EDGES, 0, 1), 0);
+	raise_irq(EDGES, 0);
+	ck_assert_int_eq(set(VMIG_IRQ_DATA_EVENTFD | VMIG_IRQ_ACTION_TRIGGER, EDGES, 0, 1, &minus), 0);
+	arm(EDGES, 1);
+	ck_assert_uint_eq(count(0), 0);
+	raise_irq(EDGES, 0);
+	ck_assert_uint_eq(count(0), 1);
+	close_all();
+}
+
 /* --- levels ------------------------------------------------------------------------------- */
 
 TEST(a_level_masks_itself_and_signals_again_while_it_is_up)
@@ -284,10 +300,13 @@ TEST(reset_and_disable_forget_the_mask_eventfds)
 {
 	open_all();
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(set(VMIG_IRQ_DATA_EVENTFD | VMIG_IRQ_ACTION_MASK, EDGES, 0, 8, fd), 0);
+		ck_assert_int_eq(set(VMIG_IRQ_DATA_EVENTFD | VMIG_IRQ_ACTION_MASK, EDGES, 0, 5, fd), 0);
 		ck_assert_int_eq(i ? vmig_device_reset(tiny.dev) : none(VMIG_IRQ_ACTION_TRIGGER, EDGES, 0, 0),
 				 0);
+		ck_assert_int_eq(set(VMIG_IRQ_DATA_EVENTFD | VMIG_IRQ_ACTION_UNMASK, LEVEL, 0, 1, &fd[6]), 0);
 		signal_fd(3);
+		signal_fd(6);
+		wait_taken(6); /* the thread has been there, behind the first signal */
 		ck_assert_uint_eq(count(3), 1);
 	}
 	close_all();
@@ -442,6 +461,7 @@ TEST(interrupts_are_raised_while_they_are_set)
 HARNESS("irq", T(an_armed_interrupt_signals_its_own_eventfd), T(a_masked_edge_waits_for_the_unmask),
 	T(booleans_choose_the_interrupts), T(a_trigger_without_data_is_a_loopback),
 	T(minus_one_disarms_and_a_count_of_0_disarms_all),
+	T(a_disarmed_interrupt_is_neither_masked_nor_pending),
 	T(a_level_masks_itself_and_signals_again_while_it_is_up),
 	T(a_level_that_is_up_before_it_is_armed_is_not_lost), T(a_loopback_of_a_level_does_not_mask_it),
 	T(eventfds_mask_and_unmask), T(an_unmask_eventfd_resamples_a_level),
