@@ -135,14 +135,21 @@ static int take_given_fd(struct vmig_server *server, int fd)
 
 /* --- the accepting thread ------------------------------------------------------------------------- */
 
-/* Called with the lock. A client that has hung up is on its way out: the next one need not be turned away. */
-static bool has_room(const struct vmig_server *server)
+static bool hung_up(int fd)
 {
-	struct pollfd p = { .fd = server->served_fd };
+	struct pollfd p = { .fd = fd };
 
-	if (server->next_fd >= 0)
-		return false;
-	return server->served_fd < 0 || (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR)));
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/* Called with the lock. A client that has hung up is on its way out: the next one need not be turned away. */
+static bool has_room(struct vmig_server *server)
+{
+	if (server->next_fd >= 0 && hung_up(server->next_fd)) {
+		close(server->next_fd);
+		server->next_fd = -1;
+	}
+	return server->next_fd < 0 && (server->served_fd < 0 || hung_up(server->served_fd));
 }
 
 static bool let_in(struct vmig_server *server, int fd)
