@@ -110,16 +110,15 @@ static int run(const struct tool_options *o)
 {
 	struct vmig_stream_reader *reader = NULL;
 	struct vmig_channel *channel;
-	json_t *array = json_array();
+	json_t *array;
 	int r;
 
 	if (o->n_words > 1)
 		return tool_fail(VMIG_BAD_INPUT, "one FILE at a time: what is '%s'?", o->words[1]);
 	r = tool_channel_file(o->words[0], false, &channel);
-	if (r) {
-		json_decref(array);
+	if (r)
 		return r;
-	}
+	array = json_array();
 	r = vmig_stream_reader_new(channel, &reader) ? tool_fail(VMIG_NOT_DONE, "out of memory")
 						     : read_all(o, reader, array);
 	if (o->json && reader) {
