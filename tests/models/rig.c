@@ -11,6 +11,8 @@
 
 void bytes_add(struct bytes *b, const void *data, size_t len)
 {
+	if (!len)
+		return;
 	if (b->len + len > b->room) {
 		b->room = (b->len + len) * 2;
 		b->data = realloc(b->data, b->room);
@@ -240,4 +242,11 @@ void rig_wait(struct workload *w, uint64_t n)
 	for (; report.records < goal && !report.error; report = rig_report(w))
 		nanosleep(&ms, NULL);
 	ck_assert_int_eq(report.error, 0);
+}
+
+void rig_ticks(void)
+{
+	const struct timespec t = { .tv_nsec = 20000000 };
+
+	nanosleep(&t, NULL);
 }

@@ -50,6 +50,8 @@ void rig_init(struct rig *rig, const char *spec);
 void rig_done(struct rig *rig);
 /** Until @n more records have come. */
 void rig_wait(struct workload *w, uint64_t n);
+/** Long enough for a device that runs to do something: its worker's tick is a millisecond. */
+void rig_ticks(void);
 struct workload_report rig_report(struct workload *w);
 
 #endif
