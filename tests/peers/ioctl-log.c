@@ -2,9 +2,10 @@
 /*
  * LD_PRELOAD=ioctl-log.so IOCTL_LOG=FILE COMMAND... : every request for a migration state, one line each:
  *
- *	STATE 1 -> 3 = 0
+ *	STATE 1 -> 4 = 0
+ *	DATA 4e2c3e8c...
  *
- * that is, the state before, the one asked for, and the errno. Out of STOP_COPY into PRE_COPY or PRE_COPY_P2P a kernel of
+ * that is, the state before, the one asked for, and the errno; and what was written into a RESUMING device. Out of STOP_COPY into PRE_COPY or PRE_COPY_P2P a kernel of
  * before 2026 loops for ever: such a request is written down as FORBIDDEN and kept from the kernel.
  */
 #include <dlfcn.h>
@@ -23,6 +24,9 @@ struct request {
 	struct vmig_uapi_device_feature_mig_state state;
 };
 
+static int loading_fd = -1; /* of the last device that went to RESUMING */
+
+typedef ssize_t write_fn(int fd, const void *buf, size_t len);
 typedef int ioctl_fn(int fd, unsigned long number, void *arg);
 
 static ioctl_fn *next_ioctl(void)
@@ -65,6 +69,8 @@ static int set_state(int fd, struct request *set)
 	r = next_ioctl()(fd, VMIG_UAPI_DEVICE_FEATURE, set);
 	code = r < 0 ? errno : 0;
 	put("STATE %d -> %d = %d\n", from, to, code);
+	if (!r && to == VMIG_UAPI_DEVICE_STATE_RESUMING)
+		loading_fd = set->state.data_fd;
 	errno = code;
 	return r;
 }
@@ -84,4 +90,17 @@ int ioctl(int fd, unsigned long number, ...)
 			return set_state(fd, arg);
 	}
 	return next_ioctl()(fd, number, arg);
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	write_fn *next = (write_fn *)(uintptr_t)dlsym(RTLD_NEXT, "write");
+	char line[2 * 256 + 1] = "";
+
+	if (fd == loading_fd) {
+		for (size_t i = 0; i < len && i < 256; i++)
+			snprintf(line + 2 * i, 3, "%02x", ((const unsigned char *)buf)[i]);
+		put("DATA %s\n", line);
+	}
+	return next(fd, buf, len);
 }
