@@ -228,6 +228,10 @@ static void back(struct vmig_core *core, uint32_t i, uint32_t step)
 
 	if (step == VMIG_BACK_QUERY && state == VMIG_STATE_NONE)
 		vmig_core_job(core, i, VMIG_JOB_QUERY_STATE);
+	/* Only before anything was begun: what such a device held is lost already. */
+	if (step == VMIG_BACK_STOP && core->stage == VMIG_STAGE_HELLO && core->phase == VMIG_PHASE_GO &&
+	    (state == VMIG_STATE_RESUMING || state == VMIG_STATE_ERROR))
+		vmig_core_job(core, i, VMIG_JOB_RESET);
 	if (step == VMIG_BACK_STOP && state == VMIG_STATE_STOP_COPY)
 		vmig_core_walk(core, i, VMIG_STATE_STOP, VMIG_STATE_NONE);
 	if (step == VMIG_BACK_P2P && vmig_has_p2p(dev) &&
@@ -247,6 +251,35 @@ bool vmig_core_return(struct vmig_core *core)
 		core->step++;
 	}
 	return core->step == VMIG_BACK_DONE && vmig_core_idle(core);
+}
+
+bool vmig_core_found(struct vmig_core *core)
+{
+	if (!vmig_core_return(core))
+		return false;
+	for (uint32_t i = 0; i < core->n; i++) {
+		struct vmig_core_device *dev = &core->devices[i];
+
+		if (!dev->moved)
+			continue;
+		if (dev->state != VMIG_STATE_RUNNING) {
+			if (!core->config.source)
+				vmig_core_all_run(core);
+			vmig_core_fail(core, VMIG_NOT_DONE);
+			return false;
+		}
+	}
+	for (uint32_t i = 0; i < core->n; i++)
+		core->devices[i].moved = false;
+	return true;
+}
+
+void vmig_core_find(struct vmig_core *core)
+{
+	core->step = VMIG_BACK_QUERY;
+	for (uint32_t i = 0; i < core->n; i++)
+		core->devices[i].moved = core->devices[i].info.migration_flags & VMIG_MIGRATION_STOP_COPY;
+	vmig_core_return(core);
 }
 
 bool vmig_core_all_run(struct vmig_core *core)

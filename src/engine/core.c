@@ -88,8 +88,6 @@ static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 		ev->job == VMIG_JOB_STATE || ev->job == VMIG_JOB_QUERY_STATE || ev->job == VMIG_JOB_RESET;
 
 	dev->job = VMIG_JOB_NONE;
-	if (ev->job == VMIG_JOB_RECOVER)
-		dev->state = ev->code ? VMIG_STATE_NONE : VMIG_STATE_RUNNING;
 	if (new_state) {
 		struct vmig_core_action *a;
 
@@ -101,14 +99,15 @@ static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 	}
 	if (ev->job == VMIG_JOB_RESET && !ev->code)
 		core->result.resets++;
-	if (ev->job == VMIG_JOB_RECOVER && ev->was_reset)
-		core->result.resets++;
 	if (ev->job == VMIG_JOB_STATE)
 		core->plan.arc_ns = MAX(core->plan.arc_ns, core->now - dev->job_ns);
 	if (ev->job == VMIG_JOB_PUMP) {
 		dev->length = ev->length;
 		dev->chain = ev->chain;
 	}
+	/* A device that fails to give data may be in ERROR by now: it will be asked. */
+	if (ev->code && (ev->job == VMIG_JOB_PUMP || ev->job == VMIG_JOB_SIZES))
+		dev->state = VMIG_STATE_NONE;
 }
 
 /* Failures that the stage itself judges: estimates, and the release of a source that is needed no more. */
@@ -129,13 +128,11 @@ static void job_event(struct vmig_core *core, const struct vmig_core_event *ev)
 
 		if (ev->job == VMIG_JOB_STATE)
 			snprintf(what, sizeof(what), "cannot go to %s", target ? target : "?");
-		else if (ev->job == VMIG_JOB_RECOVER)
-			snprintf(what, sizeof(what), "cannot be brought to RUNNING");
+		else if (ev->job == VMIG_JOB_RESET)
+			snprintf(what, sizeof(what), "cannot be reset");
 		else
 			snprintf(what, sizeof(what), "cannot read its data");
 		vmig_core_device_reason(core, ev->device, ev->code, what, ev->text);
-		/* A device that could not be brought to RUNNING does not run: the rollback finds out and says so. */
-		dev->moved |= ev->job == VMIG_JOB_RECOVER;
 		vmig_core_fail(core, VMIG_NOT_DONE);
 		return;
 	}
@@ -162,7 +159,8 @@ static void lost(struct vmig_core *core, const struct vmig_core_event *ev)
 		core->lost = !bad;
 		vmig_core_reason(core, ev->code ? ev->code : -ECONNRESET, "%s",
 				 ev->text ? ev->text : "the other end has closed the connection");
-		vmig_core_fail(core, bad || to_read ? VMIG_BAD_INPUT : VMIG_NOT_DONE);
+		vmig_core_fail(core,
+			       to_read || (bad && !core->config.source) ? VMIG_BAD_INPUT : VMIG_NOT_DONE);
 	}
 	core->lost = true;
 	vmig_core_push(core, VMIG_ACT_CHANNEL_SHUTDOWN, 0);

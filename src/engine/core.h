@@ -23,7 +23,6 @@
 /** What a device may be told to do. The driver's workers do these, one at a time for each device. */
 enum vmig_job {
 	VMIG_JOB_NONE,
-	VMIG_JOB_RECOVER, /* bring it to RUNNING, wherever it was found */
 	VMIG_JOB_STATE,   /* walk to @target, failing that to @recover */
 	VMIG_JOB_QUERY_STATE,
 	VMIG_JOB_STOP_COPY_SIZE, /* ask for the estimate */
@@ -80,8 +79,7 @@ struct vmig_core_event {
 	uint64_t length, chain; /* of the data of @device that was received so far */
 	/* VMIG_EV_JOB */
 	enum vmig_job job;
-	uint32_t state; /* of the device now; VMIG_STATE_NONE: not known. RECOVER: the one it was found in */
-	bool was_reset; /* RECOVER */
+	uint32_t state; /* of the device now; VMIG_STATE_NONE: not known */
 	uint64_t size;  /* STOP_COPY_SIZE */
 	struct vmig_precopy sizes;
 	enum vmig_pump_end { VMIG_PUMP_STOPPED, VMIG_PUMP_DRAINED, VMIG_PUMP_END } pump;

@@ -24,9 +24,9 @@ void vmig_destination_hello(struct vmig_core *core, const struct vmig_core_event
 
 	if (ev->kind == VMIG_EV_ENTER) {
 		/* A device that does not migrate is refused with all the other reasons, once the offer is here. */
-		for (uint32_t i = 0; i < core->n; i++)
-			if (core->devices[i].info.migration_flags & VMIG_MIGRATION_STOP_COPY)
-				vmig_core_job(core, i, VMIG_JOB_RECOVER);
+		vmig_core_find(core);
+	} else if (ev->kind == VMIG_EV_JOB) {
+		vmig_core_found(core);
 	} else if (ev->kind == VMIG_EV_RECORD) {
 		if (ev->type != VMIG_RECORD_HELLO) {
 			vmig_core_unexpected(core, ev);

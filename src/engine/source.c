@@ -11,12 +11,6 @@
 
 /* --- hello --- */
 
-static void hello_done(struct vmig_core *core)
-{
-	if (vmig_core_idle(core) && (core->config.one_way || core->peer.n_devices))
-		vmig_core_enter(core, VMIG_STAGE_OFFER);
-}
-
 static bool all_migrate(struct vmig_core *core)
 {
 	for (uint32_t i = 0; i < core->n; i++)
@@ -26,30 +20,35 @@ static bool all_migrate(struct vmig_core *core)
 	return !core->result.code;
 }
 
+static void hello_begin(struct vmig_core *core)
+{
+	if (!all_migrate(core)) {
+		vmig_core_fail(core, VMIG_NOT_DONE);
+		return;
+	}
+	vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
+	vmig_core_find(core);
+}
+
 void vmig_source_hello(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	struct vmig_cursor c = vmig_cursor_over(ev->payload, ev->payload_len);
 
 	if (ev->kind == VMIG_EV_ENTER) {
-		if (!all_migrate(core)) {
-			vmig_core_fail(core, VMIG_NOT_DONE);
-			return;
-		}
-		for (uint32_t i = 0; i < core->n; i++)
-			vmig_core_job(core, i, VMIG_JOB_RECOVER);
-		vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
-	} else if (ev->kind == VMIG_EV_RECORD) {
-		if (ev->type != VMIG_RECORD_HELLO || core->peer.n_devices ||
-		    vmig_hello_get(&c, &core->peer)) {
-			vmig_core_unexpected(core, ev);
-			return;
-		}
-	} else if (ev->kind == VMIG_EV_JOB && ev->was_reset) {
+		hello_begin(core);
+		return;
+	}
+	if (ev->kind == VMIG_EV_RECORD &&
+	    (ev->type != VMIG_RECORD_HELLO || core->peer.n_devices || vmig_hello_get(&c, &core->peer))) {
+		vmig_core_unexpected(core, ev);
+		return;
+	}
+	if (ev->kind == VMIG_EV_JOB && ev->job == VMIG_JOB_RESET)
 		vmig_core_warn(
 			core,
 			"a device was found in a state that only a reset leads out of; what it held is lost");
-	}
-	hello_done(core);
+	if (vmig_core_found(core) && (core->config.one_way || core->peer.n_devices))
+		vmig_core_enter(core, VMIG_STAGE_OFFER);
 }
 
 /* --- offer --- */
@@ -140,6 +139,7 @@ static void sizes_came(struct vmig_core *core, const struct vmig_core_event *ev)
 
 	if (ev->code == -EOPNOTSUPP) {
 		dev->info.has &= ~VMIG_HAS_PRECOPY_INFO;
+		dev->state = VMIG_STATE_PRE_COPY;
 		look_at(core, ev->device);
 	} else if (ev->code) {
 		vmig_core_device_reason(core, ev->device, ev->code, "does not say its sizes", ev->text);

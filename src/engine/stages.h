@@ -76,6 +76,13 @@ bool vmig_core_return(struct vmig_core *core);
 /** After that: does every device run? Gives the reasons if not. */
 bool vmig_core_all_run(struct vmig_core *core);
 
+/**
+ * Stage hello: look where the devices are, and bring those that a dead user left elsewhere back to RUNNING, by the same
+ * steps; out of RESUMING and ERROR by a reset. vmig_core_found() after each job: true when all run; it fails if one does not.
+ */
+void vmig_core_find(struct vmig_core *core);
+bool vmig_core_found(struct vmig_core *core);
+
 /** The chain over all devices, and the sum of their lengths. */
 void vmig_core_fin(const struct vmig_core *core, struct vmig_fin *ret);
 

@@ -76,14 +76,6 @@ static void do_reset(struct vmig_worker *w, struct vmig_core_event *end)
 	ask_state(w, end);
 }
 
-static void do_recover(struct vmig_worker *w, struct vmig_core_event *end)
-{
-	end->state = VMIG_STATE_NONE;
-	end->code = vmig_recover(w->dev, &end->state, &end->was_reset);
-	if (end->code)
-		vmig_driver_words(w->dev, end->code, w->text);
-}
-
 static void do_sizes(struct vmig_worker *w, struct vmig_core_event *end)
 {
 	end->code = w->session ? vmig_session_query_precopy(w->session, &end->sizes) : -EINVAL;
@@ -166,9 +158,6 @@ static void perform(struct vmig_worker *w, const struct vmig_core_action *task, 
 {
 	w->text[0] = '\0';
 	switch (task->job) {
-	case VMIG_JOB_RECOVER:
-		do_recover(w, end);
-		break;
 	case VMIG_JOB_STATE:
 		do_state(w, task, end);
 		break;

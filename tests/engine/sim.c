@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "sim.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+
+#define SOURCE 0
+#define DESTINATION 1
+
+static void settle(struct sim *sim, int s);
+
+/* --- what must hold at every instant --- */
+
+static bool runs(uint32_t state)
+{
+	return state == VMIG_STATE_RUNNING || state == VMIG_STATE_RUNNING_P2P ||
+	       state == VMIG_STATE_PRE_COPY || state == VMIG_STATE_PRE_COPY_P2P;
+}
+
+/* May do DMA to another device. */
+static bool active(uint32_t state)
+{
+	return state == VMIG_STATE_RUNNING || state == VMIG_STATE_PRE_COPY;
+}
+
+/* No device that knows P2P may be stopped while another that knows it still starts DMA to its peers. */
+static void check_barrier(const struct sim *sim, int s)
+{
+	const struct sim_device *d = sim->side[s].real;
+
+	for (uint32_t i = 0; i < sim->n; i++) {
+		if (!(d[i].features & VMIG_MIGRATION_P2P) || d[i].was_reset)
+			continue;
+		for (uint32_t j = 0; j < sim->n; j++) {
+			bool stopped = d[j].state == VMIG_STATE_STOP_COPY || d[j].state == VMIG_STATE_STOP;
+
+			if (!(d[j].features & VMIG_MIGRATION_P2P) || d[j].was_reset || !active(d[i].state) ||
+			    !stopped)
+				continue;
+			/* The destination parks blank devices; nothing of the migrated runs there before the last stage. */
+			ck_assert_msg(s == DESTINATION && sim->side[s].core.stage < VMIG_STAGE_RUN,
+				      "side %d: device %u is in %s while %u is in %s", s, i,
+				      vmig_state_name(d[i].state), j, vmig_state_name(d[j].state));
+		}
+	}
+}
+
+static void check_one_runs(const struct sim *sim)
+{
+	const struct sim_side *d = &sim->side[DESTINATION];
+
+	if (d->core.stage != VMIG_STAGE_RUN || sim->side[SOURCE].core.config.keep_source)
+		return;
+	for (uint32_t i = 0; i < sim->n; i++)
+		ck_assert_msg(!runs(sim->side[SOURCE].real[i].state), "device %u runs on both sides", i);
+}
+
+/* --- the channel --- */
+
+static void send(struct sim *sim, int to, const struct sim_message *m)
+{
+	struct sim_side *peer = &sim->side[to];
+
+	if (sim->silent || sim->side[!to].down || sim->side[!to].dead)
+		return;
+	ck_assert_uint_lt(peer->used, SIM_QUEUE);
+	peer->in[(peer->first + peer->used++) % SIM_QUEUE] = *m;
+}
+
+static void feed(struct sim *sim, int s, struct vmig_core_event *ev)
+{
+	struct sim_side *side = &sim->side[s];
+
+	if (side->finished || side->dead)
+		return;
+	ev->now_ns = sim->now;
+	ev->bytes = side->bytes;
+	ev->heard_ns = side->heard;
+	vmig_core_event(&side->core, ev);
+	side->discard |= side->core.phase != VMIG_PHASE_GO;
+	settle(sim, s);
+}
+
+static void feed_user(struct sim *sim, int s)
+{
+	bool fails = sim->fault == SIM_USER_FAILS && !sim->fault_done && sim->step >= sim->fault_at;
+	struct vmig_core_event ev = { .kind = VMIG_EV_USER, .code = fails ? -EPERM : 0, .text = "not today" };
+
+	sim->fault_done |= fails;
+	feed(sim, s, &ev);
+}
+
+/* --- actions --- */
+
+static void act_send(struct sim *sim, int s, const struct vmig_core_action *a)
+{
+	struct sim_message m = { .type = a->type, .device = a->device };
+	struct vmig_cursor c = vmig_cursor_into(m.payload, sizeof(m.payload));
+
+	vmig_core_payload(&sim->side[s].core, a, &c);
+	ck_assert(vmig_cursor_ok(&c));
+	m.len = (uint32_t)(sizeof(m.payload) - c.left);
+	send(sim, !s, &m);
+}
+
+static void act(struct sim *sim, int s, const struct vmig_core_action *a)
+{
+	struct sim_side *side = &sim->side[s];
+
+	switch (a->kind) {
+	case VMIG_ACT_SEND:
+		act_send(sim, s, a);
+		break;
+	case VMIG_ACT_JOB:
+		ck_assert_int_eq(side->pending[a->device].kind, VMIG_ACT_NONE);
+		side->pending[a->device] = *a;
+		side->stop[a->device] = false;
+		break;
+	case VMIG_ACT_PUMP_STOP:
+		side->stop[a->device] = true;
+		break;
+	case VMIG_ACT_QUIESCE:
+		side->quiesced++;
+		feed_user(sim, s);
+		break;
+	case VMIG_ACT_RESUME:
+		side->resumed++;
+		break;
+	case VMIG_ACT_SAVE_RECORD:
+		side->saved++;
+		feed_user(sim, s);
+		break;
+	case VMIG_ACT_LOAD_RECORD:
+		side->loaded++;
+		feed_user(sim, s);
+		break;
+	case VMIG_ACT_START:
+		side->started++;
+		break;
+	case VMIG_ACT_CHANNEL_COMMIT:
+		sim->commits++;
+		feed_user(sim, s);
+		break;
+	case VMIG_ACT_CHANNEL_SHUTDOWN:
+		side->down = true;
+		break;
+	case VMIG_ACT_EVENT:
+		side->events++;
+		break;
+	case VMIG_ACT_FINISH:
+		ck_assert(!side->finished);
+		side->finished = true;
+		side->down = true;
+		break;
+	case VMIG_ACT_NONE:
+		break;
+	}
+}
+
+static void settle(struct sim *sim, int s)
+{
+	struct vmig_core_action a;
+
+	while (vmig_core_next(&sim->side[s].core, &a))
+		act(sim, s, &a);
+}
+
+/* --- jobs --- */
+
+static bool fault_now(struct sim *sim, enum sim_fault a, enum sim_fault b)
+{
+	if (sim->fault_done || sim->step < sim->fault_at || (sim->fault != a && sim->fault != b))
+		return false;
+	sim->fault_done = true;
+	return true;
+}
+
+static void do_state(struct sim_device *d, const struct vmig_core_action *a, struct vmig_core_event *ev)
+{
+	uint32_t next, at = d->state;
+
+	while (at != a->target) {
+		ck_assert_msg(!vmig_state_next(d->features, at, a->target, &next), "%s to %s is no way",
+			      vmig_state_name(at), vmig_state_name(a->target));
+		at = next;
+	}
+	d->state = a->target;
+	ev->state = d->state;
+}
+
+static void do_pump(struct sim *sim, int s, uint32_t i, uint64_t budget, struct vmig_core_event *ev)
+{
+	struct sim_device *d = &sim->side[s].real[i];
+	bool last = d->state == VMIG_STATE_STOP_COPY;
+	uint64_t all = d->initial + d->dirty + (last ? d->rest : 0);
+	struct sim_message m = { .type = VMIG_RECORD_DATA, .device = i };
+
+	ck_assert(last || d->state == VMIG_STATE_PRE_COPY || d->state == VMIG_STATE_PRE_COPY_P2P);
+	m.data = sim->side[s].stop[i] ? all / 2 : MIN(all, budget);
+	sim->now += m.data; /* 1 GB/s */
+	if (m.data) {
+		send(sim, !s, &m);
+		d->chain = vmig_digest_chain(d->chain, m.data, i);
+		d->sent += m.data;
+		sim->side[s].bytes += m.data;
+	}
+	ev->pump = m.data < all || sim->side[s].stop[i] ? VMIG_PUMP_STOPPED
+		   : last                               ? VMIG_PUMP_END
+							: VMIG_PUMP_DRAINED;
+	if (m.data == all) {
+		d->initial = 0;
+		d->dirty = 0;
+		d->rest = last ? 0 : d->rest;
+	} else {
+		d->dirty = all - m.data - (last ? d->rest : 0);
+		d->initial = 0;
+	}
+	ev->length = d->sent;
+	ev->chain = d->chain;
+}
+
+static void reset(struct sim_device *d)
+{
+	d->state = VMIG_STATE_RUNNING;
+	d->was_reset = true;
+}
+
+static void do_sizes(struct sim_device *d, struct vmig_core_event *ev)
+{
+	d->dirty += d->dirties;
+	ev->sizes.initial_bytes = d->initial;
+	ev->sizes.dirty_bytes = d->dirty;
+}
+
+static void do_job(struct sim *sim, int s, uint32_t i, struct vmig_core_event *ev)
+{
+	struct vmig_core_action *a = &sim->side[s].pending[i];
+	struct sim_device *d = &sim->side[s].real[i];
+
+	switch (a->job) {
+	case VMIG_JOB_STATE:
+		do_state(d, a, ev);
+		break;
+	case VMIG_JOB_QUERY_STATE:
+		ev->state = d->state;
+		break;
+	case VMIG_JOB_STOP_COPY_SIZE:
+		ev->size = d->initial + d->rest;
+		break;
+	case VMIG_JOB_SIZES:
+		do_sizes(d, ev);
+		break;
+	case VMIG_JOB_PUMP:
+		do_pump(sim, s, i, a->budget, ev);
+		break;
+	case VMIG_JOB_RESET:
+		reset(d);
+		ev->state = d->state;
+		break;
+	case VMIG_JOB_NONE:
+		ck_abort_msg("no job");
+	}
+}
+
+static void fail_job(struct sim *sim, int s, uint32_t i, struct vmig_core_event *ev)
+{
+	struct sim_device *d = &sim->side[s].real[i];
+
+	ev->code = -EIO;
+	ev->text = "it is broken";
+	if (sim->fault == SIM_JOB_TO_ERROR && ev->job != VMIG_JOB_STOP_COPY_SIZE && ev->job != VMIG_JOB_SIZES)
+		d->state = VMIG_STATE_ERROR;
+	ev->state = d->state;
+	ev->length = d->sent;
+	ev->chain = d->chain;
+	sim->faulty_device = true;
+}
+
+static void end_job(struct sim *sim, int s, uint32_t i)
+{
+	struct sim_side *side = &sim->side[s];
+	struct vmig_core_event ev = { .kind = VMIG_EV_JOB, .device = i, .job = side->pending[i].job };
+
+	sim->now += 50000;
+	if (fault_now(sim, SIM_JOB_FAILS, SIM_JOB_TO_ERROR))
+		fail_job(sim, s, i, &ev);
+	else
+		do_job(sim, s, i, &ev);
+	side->pending[i].kind = VMIG_ACT_NONE;
+	check_barrier(sim, s);
+	feed(sim, s, &ev);
+	check_one_runs(sim);
+}
+
+/* --- records --- */
+
+static bool may_arrive(const struct sim *sim, const struct sim_side *side)
+{
+	const struct sim_message *m = &side->in[side->first];
+
+	if (!side->used || side->finished || side->dead)
+		return false;
+	/* A file has its name only when it is whole. */
+	if (sim->one_way && !(sim->side[SOURCE].finished && !sim->side[SOURCE].core.result.outcome))
+		return false;
+	if (m->type != VMIG_RECORD_DATA)
+		return vmig_core_wants_record(&side->core);
+	return side->discard || vmig_core_wants_data(&side->core);
+}
+
+static void take_data(struct sim *sim, struct sim_side *side, const struct sim_message *m)
+{
+	struct sim_device *d = &side->real[m->device];
+
+	if (side->discard)
+		return;
+	ck_assert_uint_eq(d->state, VMIG_STATE_RESUMING);
+	d->sent += m->data;
+	d->chain = vmig_digest_chain(d->chain, m->data, m->device);
+	side->bytes += m->data;
+	if (fault_now(sim, SIM_DATA_FAILS, SIM_DATA_FAILS)) {
+		struct vmig_core_event ev = { .kind = VMIG_EV_DATA_FAILED,
+					      .device = m->device,
+					      .code = -EIO };
+
+		side->discard = true;
+		feed(sim, (int)(side - sim->side), &ev);
+	}
+}
+
+static void arrive(struct sim *sim, int s)
+{
+	struct sim_side *side = &sim->side[s];
+	struct sim_message m = side->in[side->first];
+	struct vmig_core_event ev = { .kind = VMIG_EV_RECORD,
+				      .type = m.type,
+				      .device = m.device,
+				      .payload = m.payload,
+				      .payload_len = m.len };
+
+	side->first = (side->first + 1) % SIM_QUEUE;
+	side->used--;
+	sim->now += 20000;
+	side->heard = sim->now;
+	if (fault_now(sim, SIM_BAD_STREAM, SIM_BAD_STREAM)) {
+		ev = (struct vmig_core_event){ .kind = VMIG_EV_LOST,
+					       .code = -EBADMSG,
+					       .text = "its digest is wrong" };
+		side->told_end = true;
+		side->used = 0;
+	} else if (m.type == VMIG_RECORD_DATA) {
+		take_data(sim, side, &m);
+		return;
+	} else if (m.device < sim->n) {
+		ev.length = side->real[m.device].sent;
+		ev.chain = side->real[m.device].chain;
+	}
+	feed(sim, s, &ev);
+	check_one_runs(sim);
+}
+
+/* --- the end of the channel, faults, time --- */
+
+static bool end_is_seen(const struct sim *sim, int s)
+{
+	const struct sim_side *side = &sim->side[s], *peer = &sim->side[!s];
+
+	return (peer->down || side->down) && !sim->silent && !side->used && !side->told_end &&
+	       !side->finished && !side->dead && !sim->one_way;
+}
+
+static void see_end(struct sim *sim, int s)
+{
+	struct vmig_core_event ev = { .kind = VMIG_EV_LOST, .code = sim->side[s].down ? -ECONNRESET : 0 };
+
+	sim->side[s].told_end = true;
+	feed(sim, s, &ev);
+}
+
+static void die(struct sim *sim, int s)
+{
+	sim->side[s].dead = true;
+	sim->side[s].down = true;
+	sim->side[s].used = 0;
+}
+
+static void make_fault(struct sim *sim)
+{
+	struct vmig_core_event ev = { .kind = VMIG_EV_CANCEL };
+
+	if (sim->fault_done || sim->step < sim->fault_at)
+		return;
+	sim->fault_done = true;
+	switch (sim->fault) {
+	case SIM_CHANNEL_LOST:
+		sim->side[0].down = sim->side[1].down = true;
+		sim->side[0].used = sim->side[1].used = 0;
+		break;
+	case SIM_SOURCE_DIES:
+		die(sim, SOURCE);
+		break;
+	case SIM_DESTINATION_DIES:
+		die(sim, DESTINATION);
+		break;
+	case SIM_SILENCE:
+		sim->silent = true;
+		sim->side[0].used = sim->side[1].used = 0;
+		break;
+	case SIM_CANCEL_SOURCE:
+		feed(sim, SOURCE, &ev);
+		break;
+	case SIM_CANCEL_DESTINATION:
+		feed(sim, DESTINATION, &ev);
+		break;
+	default:
+		sim->fault_done = false; /* where the thing is done */
+	}
+}
+
+static bool tick(struct sim *sim)
+{
+	uint64_t at = UINT64_MAX;
+	struct vmig_core_event ev = { .kind = VMIG_EV_TICK };
+
+	for (int s = 0; s < 2; s++)
+		if (!sim->side[s].finished && !sim->side[s].dead)
+			at = MIN(at, vmig_core_deadline(&sim->side[s].core));
+	if (at == UINT64_MAX)
+		return false;
+	sim->now = MAX(sim->now, at);
+	for (int s = 0; s < 2; s++)
+		if (vmig_core_deadline(&sim->side[s].core) <= sim->now)
+			feed(sim, s, &ev);
+	return true;
+}
+
+enum { JOB, ARRIVE, END };
+struct choice {
+	int kind, side;
+	uint32_t device;
+};
+
+static int choices(const struct sim *sim, struct choice *ret)
+{
+	int n = 0;
+
+	for (int s = 0; s < 2; s++) {
+		for (uint32_t i = 0; i < sim->n; i++)
+			if (sim->side[s].pending[i].kind && !sim->side[s].dead)
+				ret[n++] = (struct choice){ JOB, s, i };
+		if (may_arrive(sim, &sim->side[s]))
+			ret[n++] = (struct choice){ ARRIVE, s, 0 };
+		if (end_is_seen(sim, s))
+			ret[n++] = (struct choice){ END, s, 0 };
+	}
+	return n;
+}
+
+static bool do_one(struct sim *sim)
+{
+	struct choice all[2 * SIM_DEVICES + 4], *c;
+	int n;
+
+	make_fault(sim);
+	n = choices(sim, all);
+	sim->step++;
+	/* Time passes also while things may happen. */
+	if (!n || !(rand_r(&sim->seed) % 16))
+		return tick(sim) || n;
+	c = &all[rand_r(&sim->seed) % n];
+	if (c->kind == JOB)
+		end_job(sim, c->side, c->device);
+	else if (c->kind == ARRIVE)
+		arrive(sim, c->side);
+	else
+		see_end(sim, c->side);
+	return true;
+}
+
+static bool over(const struct sim *sim)
+{
+	for (int s = 0; s < 2; s++)
+		if (!sim->side[s].finished && !sim->side[s].dead)
+			return false;
+	return true;
+}
+
+void sim_init(struct sim *sim, uint32_t n, const uint64_t *features, uint32_t n_features, unsigned int seed)
+{
+	memset(sim, 0, sizeof(*sim));
+	sim->n = n;
+	sim->seed = seed;
+	sim->now = NS_PER_S;
+	for (int s = 0; s < 2; s++) {
+		for (uint32_t i = 0; i < n; i++) {
+			struct sim_device *d = &sim->side[s].real[i];
+			struct vmig_device_info *info = &sim->side[s].devices[i].info;
+
+			*d = (struct sim_device){ .features = features[i % n_features],
+						  .state = VMIG_STATE_RUNNING,
+						  .initial = d->features & VMIG_MIGRATION_PRE_COPY ? 1000 : 0,
+						  .rest = 100 };
+			d->initial = d->features & VMIG_MIGRATION_PRE_COPY ? 1000 : 0;
+			info->migration_flags = d->features;
+			info->has = VMIG_HAS_PRECOPY_INFO | VMIG_HAS_STOP_COPY_SIZE;
+			info->flags = VMIG_DEVICE_FLAG_RESET;
+			memcpy(info->identity, "sim", 4);
+			memcpy(info->format, "v2", 3);
+			memcpy(info->name, "sim", 4);
+		}
+	}
+	sim_set_config(sim, &(struct vmig_core_config){ .downtime_ns = 300 * NS_PER_MS,
+							.timeout_ns = NS_PER_S,
+							.max_rounds = 30 });
+}
+
+void sim_set_config(struct sim *sim, const struct vmig_core_config *config)
+{
+	struct vmig_core_config c = *config;
+
+	sim->one_way = c.one_way;
+	c.source = true;
+	vmig_core_init(&sim->side[SOURCE].core, &c, sim->side[SOURCE].devices, sim->n);
+	c.source = false;
+	c.keep_source = false;
+	vmig_core_init(&sim->side[DESTINATION].core, &c, sim->side[DESTINATION].devices, sim->n);
+}
+
+static void start(struct sim *sim, int s)
+{
+	struct vmig_core_event ev = { .kind = VMIG_EV_START };
+
+	sim->side[s].heard = sim->now;
+	feed(sim, s, &ev);
+}
+
+void sim_run(struct sim *sim)
+{
+	start(sim, SOURCE);
+	start(sim, DESTINATION);
+	while (!over(sim)) {
+		bool moved = do_one(sim);
+
+		/* A save that failed leaves no file, and nobody to restore it. */
+		if (sim->one_way && sim->side[SOURCE].finished && sim->side[SOURCE].core.result.outcome)
+			sim->side[DESTINATION].dead = true;
+		ck_assert_msg((moved || over(sim)) && sim->step < 20000,
+			      "it does not end: stages %s and %s, phases %d and %d, step %u",
+			      vmig_stage_name(sim->side[0].core.stage),
+			      vmig_stage_name(sim->side[1].core.stage), sim->side[0].core.phase,
+			      sim->side[1].core.phase, sim->step);
+	}
+}
+
+/* --- what must hold at the end --- */
+
+bool sim_all_in(const struct sim_side *side, uint32_t n, uint32_t state)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (side->real[i].state != state)
+			return false;
+	return true;
+}
+
+static bool any_runs(const struct sim *sim, int s)
+{
+	for (uint32_t i = 0; i < sim->n; i++)
+		if (runs(sim->side[s].real[i].state))
+			return true;
+	return false;
+}
+
+static void check_source(const struct sim *sim)
+{
+	const struct sim_side *s = &sim->side[SOURCE];
+	const struct vmig_migrate_result *r = &s->core.result;
+	bool kept = s->core.config.keep_source;
+
+	ck_assert_int_eq(r->outcome == VMIG_DONE, r->code == 0);
+	ck_assert_int_eq(r->outcome == VMIG_DONE, r->reason[0] == '\0');
+	switch (r->outcome) {
+	case VMIG_DONE:
+		ck_assert(kept ? sim_all_in(s, sim->n, VMIG_STATE_RUNNING) : !any_runs(sim, SOURCE));
+		ck_assert_int_eq(s->resumed, kept ? s->quiesced : 0);
+		break;
+	case VMIG_NOT_DONE:
+		ck_assert_msg(sim_all_in(s, sim->n, VMIG_STATE_RUNNING), "%s", r->reason);
+		ck_assert_int_le(s->resumed, s->quiesced);
+		break;
+	case VMIG_IN_DOUBT:
+		ck_assert(s->core.promised && !any_runs(sim, SOURCE));
+		ck_assert_int_eq(s->resumed, 0);
+		break;
+	case VMIG_SOURCE_LOST:
+		ck_assert(!sim_all_in(s, sim->n, VMIG_STATE_RUNNING) && sim->faulty_device);
+		break;
+	default:
+		ck_abort_msg("the source says %d: %s", r->outcome, r->reason);
+	}
+}
+
+static void check_destination(const struct sim *sim)
+{
+	const struct sim_side *d = &sim->side[DESTINATION];
+	const struct vmig_migrate_result *r = &d->core.result;
+
+	ck_assert_int_eq(r->outcome == VMIG_DONE, r->code == 0);
+	ck_assert_int_eq(d->started, r->outcome == VMIG_DONE);
+	if (r->outcome == VMIG_DONE)
+		ck_assert(sim_all_in(d, sim->n, VMIG_STATE_RUNNING));
+	else if (r->outcome == VMIG_SOURCE_LOST)
+		ck_assert(sim->faulty_device && d->core.promised);
+	else if (!sim->faulty_device)
+		/* Blank: never touched, or reset. */
+		ck_assert_msg(sim_all_in(d, sim->n, VMIG_STATE_RUNNING), "%s", r->reason);
+}
+
+void sim_check(struct sim *sim)
+{
+	const struct sim_side *s = &sim->side[SOURCE], *d = &sim->side[DESTINATION];
+
+	if (!s->dead)
+		check_source(sim);
+	if (!d->dead)
+		check_destination(sim);
+	if (s->dead || d->dead)
+		return;
+	if (s->core.result.outcome == VMIG_DONE && !sim->one_way)
+		ck_assert_int_eq(d->core.result.outcome, VMIG_DONE);
+	if (d->core.result.outcome == VMIG_DONE && !sim->one_way)
+		ck_assert(s->core.result.outcome == VMIG_DONE || s->core.result.outcome == VMIG_IN_DOUBT);
+}

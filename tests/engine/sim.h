@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * sim - both ends' cores, without I/O: pretended devices, a pretended channel, virtual time.
+ *
+ * What may happen next (a job ends, a record arrives, the channel's end is seen) is chosen by a seed; when
+ * nothing may, time goes on to the next deadline. A fault of a kind is made to happen at a step. What must hold at every
+ * instant is checked at every step, what must hold at the end by sim_check().
+ */
+#ifndef VMIG_TESTS_ENGINE_SIM_H
+#define VMIG_TESTS_ENGINE_SIM_H
+
+#include "engine/core.h"
+
+#define SIM_DEVICES 5u
+#define SIM_QUEUE 4096u
+
+enum sim_fault {
+	SIM_NONE,
+	SIM_JOB_FAILS,    /* the next job to end fails, the device stays where it is */
+	SIM_JOB_TO_ERROR, /* fails, and the device is in ERROR */
+	SIM_CHANNEL_LOST, /* what is under way is lost, both ends see it */
+	SIM_SOURCE_DIES,  /* its process: its devices stay where they are */
+	SIM_DESTINATION_DIES,
+	SIM_SILENCE, /* nothing arrives any more, and nobody is told */
+	SIM_CANCEL_SOURCE,
+	SIM_CANCEL_DESTINATION,
+	SIM_USER_FAILS, /* the next callback */
+	SIM_DATA_FAILS, /* the next data are not taken by the device */
+	SIM_BAD_STREAM, /* the next record is damaged */
+	SIM_FAULTS,
+};
+
+struct sim_device {
+	uint64_t features;
+	uint32_t state;
+	uint64_t initial, dirty, rest; /* bytes that it still has; rest: only in STOP_COPY */
+	uint64_t dirties;              /* bytes that change between two looks */
+	uint64_t sent, chain;          /* source: given; destination: taken */
+	bool was_reset;
+};
+
+struct sim_message {
+	uint32_t type, device, len;
+	uint64_t data; /* bytes of a DATA record */
+	uint8_t payload[1200];
+};
+
+struct sim_side {
+	struct vmig_core core;
+	struct vmig_core_device devices[SIM_DEVICES];
+	struct sim_device real[SIM_DEVICES];
+	struct vmig_core_action pending[SIM_DEVICES];
+	bool stop[SIM_DEVICES];
+	bool finished, dead, down, told_end, discard;
+	struct sim_message in[SIM_QUEUE]; /* a ring */
+	uint32_t first, used;
+	uint64_t bytes, heard;
+	int quiesced, resumed, started, saved, loaded, events;
+};
+
+struct sim {
+	struct sim_side side[2]; /* 0: source */
+	uint32_t n;
+	uint64_t now;
+	unsigned int seed;
+	uint32_t step, fault_at;
+	enum sim_fault fault;
+	bool fault_done, faulty_device, silent, one_way;
+	int commits;
+	uint64_t shortest_job_ns;
+};
+
+/** Features of the devices, repeated as needed. */
+void sim_init(struct sim *sim, uint32_t n, const uint64_t *features, uint32_t n_features, unsigned int seed);
+void sim_set_config(struct sim *sim, const struct vmig_core_config *config);
+/** To the end of both. Fails the test if that does not come. */
+void sim_run(struct sim *sim);
+/** The outcomes agree with each other and with where the devices are. */
+void sim_check(struct sim *sim);
+bool sim_all_in(const struct sim_side *side, uint32_t n, uint32_t state);
+
+#endif

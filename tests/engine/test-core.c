@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The core, event by event, with every fault at every step. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "harness.h"
+#include "sim.h"
+
+#define SC VMIG_MIGRATION_STOP_COPY
+#define P2P VMIG_MIGRATION_P2P
+#define PRE VMIG_MIGRATION_PRE_COPY
+
+/* Mixes of devices. */
+static const struct {
+	uint32_t n, n_features;
+	uint64_t features[4];
+} mixes[] = {
+	{ 1, 1, { SC } },
+	{ 1, 1, { SC | P2P } },
+	{ 1, 1, { SC | PRE } },
+	{ 1, 1, { SC | P2P | PRE } },
+	{ 2, 1, { SC | P2P | PRE } },
+	{ 2, 2, { SC | P2P, SC | P2P | PRE } },
+	{ 5, 4, { SC, SC | P2P, SC | PRE, SC | P2P | PRE } },
+};
+
+static struct sim *new_sim(size_t mix, unsigned int seed)
+{
+	struct sim *sim = aligned_alloc(64, (sizeof(*sim) + 63) / 64 * 64);
+
+	ck_assert_ptr_nonnull(sim);
+	sim_init(sim, mixes[mix].n, mixes[mix].features, mixes[mix].n_features, seed);
+	return sim;
+}
+
+TEST(all_mixes_of_devices_move)
+{
+	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+		for (unsigned int i = 0; i < 20; i++) {
+			struct sim *sim = new_sim(mix, harness_seed() + i);
+
+			sim_run(sim);
+			sim_check(sim);
+			ck_assert_msg(!sim->side[0].core.result.outcome, "%s",
+				      sim->side[0].core.result.reason);
+			ck_assert_int_eq(sim->side[1].core.result.outcome, VMIG_DONE);
+			for (uint32_t d = 0; d < sim->n; d++)
+				ck_assert_uint_eq(sim->side[0].real[d].sent, sim->side[1].real[d].sent);
+			ck_assert_int_eq(sim->side[0].quiesced, 1);
+			ck_assert_int_eq(sim->side[0].saved, (int)sim->n);
+			free(sim);
+		}
+	}
+}
+
+/* How many steps it takes when nothing goes wrong: where a fault can be put. */
+static uint32_t count_steps(size_t mix, unsigned int seed, const struct vmig_core_config *config)
+{
+	struct sim *sim = new_sim(mix, seed);
+	uint32_t steps;
+
+	if (config)
+		sim_set_config(sim, config);
+	sim_run(sim);
+	steps = sim->step;
+	free(sim);
+	return steps;
+}
+
+static void fault_everywhere(size_t mix, enum sim_fault fault, const struct vmig_core_config *config)
+{
+	unsigned int seed = harness_seed();
+	uint32_t steps = count_steps(mix, seed, config);
+
+	for (uint32_t at = 0; at < steps; at++) {
+		struct sim *sim = new_sim(mix, seed);
+
+		if (config)
+			sim_set_config(sim, config);
+		sim->fault = fault;
+		sim->fault_at = at;
+		sim_run(sim);
+		sim_check(sim);
+		free(sim);
+	}
+}
+
+#define EVERYWHERE(name, fault)                                                                              \
+	TEST(name)                                                                                           \
+	{                                                                                                    \
+		for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++)                                         \
+			fault_everywhere(mix, fault, NULL);                                                  \
+	}
+
+EVERYWHERE(a_failed_job_anywhere_is_undone, SIM_JOB_FAILS)
+EVERYWHERE(a_device_in_error_anywhere_is_told, SIM_JOB_TO_ERROR)
+EVERYWHERE(a_lost_channel_anywhere_is_undone, SIM_CHANNEL_LOST)
+EVERYWHERE(a_dead_source_leaves_a_clean_destination, SIM_SOURCE_DIES)
+EVERYWHERE(a_dead_destination_leaves_a_running_source, SIM_DESTINATION_DIES)
+EVERYWHERE(a_silent_peer_is_given_up, SIM_SILENCE)
+EVERYWHERE(the_source_cancels_anywhere, SIM_CANCEL_SOURCE)
+EVERYWHERE(the_destination_cancels_anywhere, SIM_CANCEL_DESTINATION)
+EVERYWHERE(a_user_that_fails_stops_it, SIM_USER_FAILS)
+EVERYWHERE(data_that_are_not_taken_stop_it, SIM_DATA_FAILS)
+EVERYWHERE(a_bad_stream_anywhere_is_undone, SIM_BAD_STREAM)
+
+/* --- one way --- */
+
+static const struct vmig_core_config one_way = { .one_way = true,
+						 .downtime_ns = 300 * NS_PER_MS,
+						 .max_rounds = 30 };
+static const struct vmig_core_config live = {
+	.one_way = true, .keep_source = true, .downtime_ns = 300 * NS_PER_MS, .max_rounds = 30
+};
+
+TEST(a_file_has_the_same_stages)
+{
+	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+		struct sim *sim = new_sim(mix, harness_seed());
+
+		sim_set_config(sim, &one_way);
+		sim_run(sim);
+		sim_check(sim);
+		ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+		ck_assert_int_eq(sim->side[1].core.result.outcome, VMIG_DONE);
+		ck_assert_int_eq(sim->commits, 1);
+		free(sim);
+	}
+}
+
+TEST(a_live_save_leaves_the_source_running)
+{
+	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+		struct sim *sim = new_sim(mix, harness_seed());
+
+		sim_set_config(sim, &live);
+		sim_run(sim);
+		sim_check(sim);
+		ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+		ck_assert(sim_all_in(&sim->side[0], sim->n, VMIG_STATE_RUNNING));
+		ck_assert_int_eq(sim->side[0].resumed, 1);
+		free(sim);
+	}
+}
+
+TEST(a_save_that_fails_anywhere_is_undone)
+{
+	static const enum sim_fault faults[] = { SIM_JOB_FAILS, SIM_JOB_TO_ERROR, SIM_CANCEL_SOURCE,
+						 SIM_USER_FAILS };
+
+	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+		for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+			fault_everywhere(mix, faults[i], &one_way);
+			fault_everywhere(mix, faults[i], &live);
+		}
+	}
+}
+
+/* --- the offer --- */
+
+static struct sim *refused(void (*change)(struct sim *sim), const char *reason)
+{
+	struct sim *sim = new_sim(4, harness_seed());
+	const struct vmig_migrate_result *a = &sim->side[0].core.result, *b = &sim->side[1].core.result;
+
+	change(sim);
+	sim_run(sim);
+	sim_check(sim);
+	ck_assert_int_eq(a->outcome, VMIG_NOT_DONE);
+	ck_assert_int_eq(b->outcome, VMIG_NOT_DONE);
+	ck_assert_int_eq(a->stage, VMIG_STAGE_OFFER);
+	ck_assert_msg(strstr(a->reason, reason) && strstr(b->reason, reason), "%s", a->reason);
+	/* Nothing has moved. */
+	ck_assert_int_eq(sim->side[0].quiesced, 0);
+	for (uint32_t i = 0; i < sim->n; i++)
+		ck_assert(!sim->side[0].devices[i].moved && !sim->side[1].devices[i].moved);
+	return sim;
+}
+
+static void other_type(struct sim *sim)
+{
+	memcpy(sim->side[1].devices[1].info.identity, "other", 6);
+}
+
+static void no_reset(struct sim *sim)
+{
+	sim->side[1].devices[0].info.flags = 0;
+}
+
+static void reset_keeps_fsm(struct sim *sim)
+{
+	sim->side[1].devices[1].info.traits = VMIG_TRAIT_RESET_KEEPS_FSM;
+}
+
+static void no_migration(struct sim *sim)
+{
+	sim->side[1].devices[0].info.migration_flags = 0;
+}
+
+static void fewer(struct sim *sim)
+{
+	sim->side[1].core.n = 1;
+}
+
+static void all_of_it(struct sim *sim)
+{
+	other_type(sim);
+	no_reset(sim);
+}
+
+TEST(what_does_not_fit_is_refused_before_anything_moves)
+{
+	struct sim *sim;
+
+	free(refused(other_type, "device 1: the source's sim is a sim, but sim here is a other"));
+	free(refused(no_reset, "device 0: sim here has no reset"));
+	free(refused(reset_keeps_fsm, "device 1: a reset of sim here"));
+	free(refused(no_migration, "device 0: sim here cannot be migrated"));
+	sim = refused(fewer, "the source offers 2 device(s), and 1 are here");
+	free(sim);
+	sim = refused(all_of_it, "device 1: the source's");
+	ck_assert(strstr(sim->side[0].core.result.reason, "device 0: sim here has no reset"));
+	free(sim);
+}
+
+TEST(a_source_that_does_not_migrate_is_told_at_once)
+{
+	struct sim *sim = new_sim(4, harness_seed());
+
+	sim->side[0].devices[1].info.migration_flags = 0;
+	sim_run(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_NOT_DONE);
+	ck_assert_int_eq(sim->side[0].core.result.stage, VMIG_STAGE_HELLO);
+	ck_assert(strstr(sim->side[0].core.result.reason, "device 1 (sim) cannot be migrated"));
+	free(sim);
+}
+
+/* --- pre-copy --- */
+
+TEST(a_device_that_changes_too_fast_is_switched_over_in_the_end)
+{
+	struct sim *sim = new_sim(3, harness_seed());
+
+	sim->side[0].real[0].dirties = 1 << 30;
+	sim_run(sim);
+	sim_check(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_uint_ge(sim->side[0].core.result.rounds, 3);
+	ck_assert_uint_le(sim->side[0].core.result.rounds, 30);
+	free(sim);
+}
+
+TEST(the_number_of_rounds_is_bounded)
+{
+	const struct vmig_core_config few = { .downtime_ns = 1, .timeout_ns = NS_PER_S, .max_rounds = 2 };
+	struct sim *sim = new_sim(3, harness_seed());
+
+	sim_set_config(sim, &few);
+	sim->side[0].real[0].dirties = 1000;
+	sim_run(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_uint_eq(sim->side[0].core.result.rounds, 2);
+	free(sim);
+}
+
+TEST(without_precopy_nothing_moves_before_the_switchover)
+{
+	const struct vmig_core_config none = {
+		.no_precopy = true, .downtime_ns = 1, .timeout_ns = NS_PER_S, .max_rounds = 2
+	};
+	struct sim *sim = new_sim(3, harness_seed());
+
+	sim_set_config(sim, &none);
+	sim_run(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_uint_eq(sim->side[0].core.result.stage_bytes[VMIG_STAGE_PRECOPY], 0);
+	ck_assert_uint_eq(sim->side[0].core.result.stage_bytes[VMIG_STAGE_SWITCHOVER], 1100);
+	free(sim);
+}
+
+TEST(a_device_without_sizes_is_read_until_drained)
+{
+	struct sim *sim = new_sim(4, harness_seed());
+
+	sim->side[0].devices[0].info.has = 0;
+	sim_run(sim);
+	sim_check(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_uint_eq(sim->side[1].real[0].sent, 1100);
+	free(sim);
+}
+
+TEST(devices_found_elsewhere_are_brought_back_first)
+{
+	struct sim *sim = new_sim(4, harness_seed());
+
+	sim->side[0].real[0].state = VMIG_STATE_STOP_COPY;
+	sim->side[0].real[1].state = VMIG_STATE_PRE_COPY_P2P;
+	sim->side[1].real[1].state = VMIG_STATE_RESUMING;
+	sim_run(sim);
+	sim_check(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_uint_eq(sim->side[0].core.result.resets, 0);
+	ck_assert_uint_eq(sim->side[1].core.result.resets, 1);
+	free(sim);
+}
+
+HARNESS("core", T(all_mixes_of_devices_move), T_SLOW(a_failed_job_anywhere_is_undone, 60),
+	T_SLOW(a_device_in_error_anywhere_is_told, 60), T_SLOW(a_lost_channel_anywhere_is_undone, 60),
+	T_SLOW(a_dead_source_leaves_a_clean_destination, 60),
+	T_SLOW(a_dead_destination_leaves_a_running_source, 60), T_SLOW(a_silent_peer_is_given_up, 60),
+	T_SLOW(the_source_cancels_anywhere, 60), T_SLOW(the_destination_cancels_anywhere, 60),
+	T_SLOW(a_user_that_fails_stops_it, 60), T_SLOW(data_that_are_not_taken_stop_it, 60),
+	T_SLOW(a_bad_stream_anywhere_is_undone, 60), T(a_file_has_the_same_stages),
+	T(a_live_save_leaves_the_source_running), T_SLOW(a_save_that_fails_anywhere_is_undone, 60),
+	T(what_does_not_fit_is_refused_before_anything_moves),
+	T(a_source_that_does_not_migrate_is_told_at_once),
+	T(a_device_that_changes_too_fast_is_switched_over_in_the_end), T(the_number_of_rounds_is_bounded),
+	T(without_precopy_nothing_moves_before_the_switchover),
+	T(a_device_without_sizes_is_read_until_drained), T(devices_found_elsewhere_are_brought_back_first))
