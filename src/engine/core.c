@@ -144,6 +144,12 @@ static bool bad_stream(int code)
 	return code == -EBADMSG || code == -EPROTO || code == -E2BIG || code == -EPROTONOSUPPORT;
 }
 
+/* A destination is given a stream to read. A source that is answered by something else was given a wrong address. */
+static bool may_judge(const struct vmig_core *core)
+{
+	return !core->config.source || core->stage == VMIG_STAGE_HELLO;
+}
+
 static void lost(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	bool bad = bad_stream(ev->code), to_read = core->config.one_way && !core->config.source;
@@ -159,8 +165,7 @@ static void lost(struct vmig_core *core, const struct vmig_core_event *ev)
 		core->lost = !bad;
 		vmig_core_reason(core, ev->code ? ev->code : -ECONNRESET, "%s",
 				 ev->text ? ev->text : "the other end has closed the connection");
-		vmig_core_fail(core,
-			       to_read || (bad && !core->config.source) ? VMIG_BAD_INPUT : VMIG_NOT_DONE);
+		vmig_core_fail(core, to_read || (bad && may_judge(core)) ? VMIG_BAD_INPUT : VMIG_NOT_DONE);
 	}
 	core->lost = true;
 	vmig_core_push(core, VMIG_ACT_CHANNEL_SHUTDOWN, 0);

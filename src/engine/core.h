@@ -23,7 +23,7 @@
 /** What a device may be told to do. The driver's workers do these, one at a time for each device. */
 enum vmig_job {
 	VMIG_JOB_NONE,
-	VMIG_JOB_STATE,   /* walk to @target, failing that to @recover */
+	VMIG_JOB_STATE, /* walk to @target, failing that to @recover */
 	VMIG_JOB_QUERY_STATE,
 	VMIG_JOB_STOP_COPY_SIZE, /* ask for the estimate */
 	VMIG_JOB_SIZES,          /* ask for the sizes of pre-copy */

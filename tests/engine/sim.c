@@ -588,6 +588,10 @@ static void check_source(const struct sim *sim)
 		ck_assert(kept ? sim_all_in(s, sim->n, VMIG_STATE_RUNNING) : !any_runs(sim, SOURCE));
 		ck_assert_int_eq(s->resumed, kept ? s->quiesced : 0);
 		break;
+	case VMIG_BAD_INPUT:
+		ck_assert_int_eq(r->stage, VMIG_STAGE_HELLO);
+		ck_assert(sim_all_in(s, sim->n, VMIG_STATE_RUNNING));
+		break;
 	case VMIG_NOT_DONE:
 		ck_assert_msg(sim_all_in(s, sim->n, VMIG_STATE_RUNNING), "%s", r->reason);
 		ck_assert_int_le(s->resumed, s->quiesced);

@@ -241,9 +241,13 @@ TEST(a_source_that_does_not_migrate_is_told_at_once)
 
 TEST(a_device_that_changes_too_fast_is_switched_over_in_the_end)
 {
+	const struct vmig_core_config patient = { .downtime_ns = 300 * NS_PER_MS,
+						  .timeout_ns = 60 * NS_PER_S,
+						  .max_rounds = 30 };
 	struct sim *sim = new_sim(3, harness_seed());
 
-	sim->side[0].real[0].dirties = 1 << 30;
+	sim_set_config(sim, &patient);
+	sim->side[0].real[0].dirties = 400 << 20;
 	sim_run(sim);
 	sim_check(sim);
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
