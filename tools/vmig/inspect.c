@@ -106,11 +106,28 @@ static int read_all(const struct tool_options *o, struct vmig_stream_reader *rea
 		     : 0;
 }
 
+static int inspect(const struct tool_options *o, struct vmig_channel *channel)
+{
+	struct vmig_stream_reader *reader;
+	json_t *array;
+	int r;
+
+	if (vmig_stream_reader_new(channel, &reader))
+		return tool_fail(VMIG_NOT_DONE, "out of memory");
+	array = json_array();
+	r = read_all(o, reader, array);
+	if (o->json) {
+		json_dumpf(array, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+		printf("\n");
+	}
+	json_decref(array);
+	vmig_stream_reader_free(reader);
+	return r;
+}
+
 static int run(const struct tool_options *o)
 {
-	struct vmig_stream_reader *reader = NULL;
 	struct vmig_channel *channel;
-	json_t *array;
 	int r;
 
 	if (o->n_words > 1)
@@ -118,16 +135,8 @@ static int run(const struct tool_options *o)
 	r = tool_channel_file(o->words[0], false, &channel);
 	if (r)
 		return r;
-	array = json_array();
-	r = vmig_stream_reader_new(channel, &reader) ? tool_fail(VMIG_NOT_DONE, "out of memory")
-						     : read_all(o, reader, array);
-	if (o->json && reader) {
-		json_dumpf(array, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-		printf("\n");
-	}
-	vmig_stream_reader_free(reader);
+	r = inspect(o, channel);
 	vmig_channel_close(channel);
-	json_decref(array);
 	return r;
 }
 

@@ -17,6 +17,7 @@ static int run(const struct tool_options *o)
 	if (!r)
 		r = tool_side_open(&side, false, o->words + 1, o->n_words - 1, o, NULL);
 	if (!r) {
+		tool_cancel_begin();
 		tool_side_run(&side, channel);
 		r = tool_side_finish(&side, NULL);
 	}

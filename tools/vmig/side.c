@@ -179,7 +179,6 @@ void tool_side_run(struct tool_side *side, struct vmig_channel *channel)
 	struct vmig_migrate_user user;
 	int r;
 
-	tool_cancel_begin();
 	tool_user_callbacks(side->user, &user);
 	tool_user_mark_during(side->user);
 	if (side->source)

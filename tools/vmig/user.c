@@ -12,7 +12,8 @@
 
 #define NS_PER_S 1000000000ull
 #define NS_PER_MS 1000000ull
-#define NAP_NS (50 * NS_PER_MS) /* how late Ctrl-C is noticed */
+#define NAP_NS (50 * NS_PER_MS)     /* how late Ctrl-C is noticed */
+#define PATIENCE_NS (10 * NS_PER_S) /* with a nic that worked before and sends nothing now */
 
 /* The workloads of the nics, one memory for all. The lock: a rollback at one end may meet a load at the other. */
 struct loads {
@@ -344,10 +345,25 @@ static void print_report(const struct tool_user *user, uint32_t i, const struct 
 	fprintf(tool_out(), "%s; longest pause %s\n", text, tool_text_time(r->longest_gap_ns, gap));
 }
 
+/* A device that runs and sends nothing has not arrived, however clean its counts are. */
+static bool works_on(struct tool_user *user, struct workload *w)
+{
+	struct workload_report r;
+
+	for (uint64_t waited = 0; waited < PATIENCE_NS; waited += NAP_NS) {
+		workload_report(w, &r);
+		if (r.phase_records[WORKLOAD_AFTER] || r.records == 0 || r.error || tool_cancelled())
+			return true;
+		tool_user_work(user, NAP_NS);
+	}
+	return false;
+}
+
 /* What the driver has counted, and what the device says itself: the driver sees only what passed by it. */
 static bool judge(struct tool_user *user, uint32_t i, bool run, json_t *all)
 {
 	struct workload *w = load_of(user, i);
+	bool works = !run || works_on(user, w);
 	struct workload_report report;
 	char text[256];
 	int r;
@@ -358,10 +374,12 @@ static bool judge(struct tool_user *user, uint32_t i, bool run, json_t *all)
 	workload_report(w, &report);
 	if (!report.error)
 		report.error = r ? -r : user->failed;
-	report.whole = report.whole && !report.error;
+	report.whole = report.whole && !report.error && works;
 	workload_verdict(&report, text, sizeof(text));
 	if (report.error == EBADMSG)
 		snprintf(text, sizeof(text), "THE DEVICE'S OWN MEMORY IS NOT WHAT IT HAS TO BE");
+	if (!works)
+		snprintf(text, sizeof(text), "NOT ONE RECORD CAME AFTERWARDS");
 	print_report(user, i, &report, text);
 	json_array_append_new(all, report_json(user->names[i], &report, text));
 	return report.whole;
