@@ -44,7 +44,8 @@ int vmig_channel_rewind(struct vmig_channel *channel);
 int vmig_channel_send(struct vmig_channel *channel, const struct iovec *iov, int n);
 /** Receive at least one byte, at most what @iov holds. 0: the peer has ended. */
 ssize_t vmig_channel_recv(struct vmig_channel *channel, const struct iovec *iov, int n);
-/** A send or receive that makes no progress for so long fails with -ETIMEDOUT. 0: never. */
+/** A send or receive that makes no progress for so long fails with -ETIMEDOUT. 0: never. Any thread;
+ *  counts from the next wait on. */
 void vmig_channel_set_timeout(struct vmig_channel *channel, uint32_t ms);
 /** Wake whoever sends or receives: they and all later calls fail with -ECONNRESET. Any thread. */
 void vmig_channel_shutdown(struct vmig_channel *channel);

@@ -14,8 +14,8 @@
 
 struct socket_channel {
 	int fd;
-	uint32_t timeout_ms;
-	bool down; /* atomic; set once */
+	uint32_t timeout_ms; /* atomic: may be set while another thread waits */
+	bool down;           /* atomic; set once */
 };
 
 static bool is_down(struct socket_channel *s)
@@ -46,7 +46,7 @@ static int socket_send(void *self, const struct iovec *iov, int n)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
-		r = vmig_channel_wait(s->fd, POLLOUT, -1, s->timeout_ms);
+		r = vmig_channel_wait(s->fd, POLLOUT, -1, __atomic_load_n(&s->timeout_ms, __ATOMIC_RELAXED));
 		if (r)
 			return r;
 	}
@@ -70,7 +70,7 @@ static ssize_t socket_recv(void *self, const struct iovec *iov, int n)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
-		r = vmig_channel_wait(s->fd, POLLIN, -1, s->timeout_ms);
+		r = vmig_channel_wait(s->fd, POLLIN, -1, __atomic_load_n(&s->timeout_ms, __ATOMIC_RELAXED));
 		if (r)
 			return r;
 	}
@@ -80,7 +80,7 @@ static void socket_set_timeout(void *self, uint32_t ms)
 {
 	struct socket_channel *s = self;
 
-	s->timeout_ms = ms;
+	__atomic_store_n(&s->timeout_ms, ms, __ATOMIC_RELAXED);
 }
 
 static void socket_shutdown(void *self)

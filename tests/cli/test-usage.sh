@@ -62,6 +62,20 @@ t_the_manual_has_every_function_and_no_other() {
 		grep -qx "$f" declared || fail "the manual has $f(), the headers do not"
 	done <promised
 }
+t_the_shell_completes_verbs_options_and_models() {
+	PATH=$(dirname "$VMIG"):$PATH
+	. "$(dirname "$manual")/../../tools/vmig/vmig.bash-completion"
+	compopt() { :; } # only works within a completion
+	complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vmig; }
+	complete_words vmig re
+	[ "${COMPREPLY[*]}" = "restore receive" ] || fail "verbs: ${COMPREPLY[*]}"
+	complete_words vmig send --band
+	[ "${COMPREPLY[*]}" = --bandwidth ] || fail "options: ${COMPREPLY[*]}"
+	complete_words vmig serve n
+	[ "${COMPREPLY[*]}" = nic ] || fail "models: ${COMPREPLY[*]}"
+	complete_words vmig info vfio-
+	[ "${COMPREPLY[*]}" = vfio-user: ] || fail "devices: ${COMPREPLY[*]}"
+}
 t_standard_output_that_is_full_is_noticed() {
 	local rc=0
 	"$VMIG" help >/dev/full 2>err || rc=$?
