@@ -17,6 +17,8 @@ struct vmig_model_session;
 
 /**
  * Locks, each with its own duty; those of dma, its log and irq are taken inside any of these:
+ *   turnstile   taken before lock by a transition or a reset, which keeps it, and passed through by data
+ *               calls, so that a thread that reads and reads cannot keep a transition waiting
  *   lock        step, reset and the data callbacks, one at a time; the state and the session
  *   region_lock the region callbacks, one at a time
  */
@@ -29,7 +31,7 @@ struct vmig_model {
 	struct vmig_ioeventfd *ioeventfds;
 	uint32_t *ioeventfd_regions;
 
-	pthread_mutex_t lock;
+	pthread_mutex_t turnstile, lock;
 	_Atomic uint32_t state;             /* one writer: vmig_model_enter(); read without the lock, too */
 	struct vmig_model_session *session; /* the one that is alive, or NULL */
 	int load_fault;                     /* what the session's loading failed with, 0: nothing */
@@ -40,6 +42,9 @@ struct vmig_model {
 };
 
 /* walk.c */
+/** For the callbacks other than step and reset. */
+void vmig_model_lock(struct vmig_model *model);
+void vmig_model_unlock(struct vmig_model *model);
 int vmig_model_walk(struct vmig_model *model, uint32_t target, struct vmig_session_half *ret,
 		    struct vmig_error *error);
 int vmig_model_reset(struct vmig_model *model, struct vmig_error *error);

@@ -8,7 +8,6 @@
 struct vmig_model_session {
 	struct vmig_model *model;
 	bool loads;
-	bool lent;
 };
 
 struct vmig_model_session *vmig_model_session_new(struct vmig_model *model, bool loads)
@@ -25,16 +24,16 @@ struct vmig_model_session *vmig_model_session_new(struct vmig_model *model, bool
 /** Take the model's lock for a session that is alive. On failure the lock is not held. */
 static int enter(struct vmig_model_session *s, const char *where, struct vmig_error *error)
 {
-	pthread_mutex_lock(&s->model->lock);
+	vmig_model_lock(s->model);
 	if (s->model->session == s)
 		return 0;
-	pthread_mutex_unlock(&s->model->lock);
+	vmig_model_unlock(s->model);
 	return vmig_fault(error, -ENODEV, where, "the session has ended");
 }
 
 static void leave(struct vmig_model_session *s)
 {
-	pthread_mutex_unlock(&s->model->lock);
+	vmig_model_unlock(s->model);
 }
 
 static bool in_precopy(struct vmig_model *model)
@@ -48,10 +47,10 @@ static void session_close(void *opaque)
 {
 	struct vmig_model_session *s = opaque;
 
-	pthread_mutex_lock(&s->model->lock);
+	vmig_model_lock(s->model);
 	if (s->model->session == s)
 		s->model->session = NULL;
-	pthread_mutex_unlock(&s->model->lock);
+	vmig_model_unlock(s->model);
 	free(s);
 }
 
@@ -98,7 +97,6 @@ static ssize_t save_lend(void *opaque, size_t max, struct iovec *ret_iov, int *r
 	if (r < 0)
 		return r;
 	got = s->model->ops.lend(s->model->opaque, max, ret_iov, ret_n);
-	s->lent = got > 0;
 	got = saved(s, got, error);
 	leave(s);
 	return got;
@@ -111,9 +109,7 @@ static void save_give_back(void *opaque, size_t used)
 	/* A loan ends with its session. */
 	if (enter(s, "MIG_DATA_READ", NULL) < 0)
 		return;
-	if (s->lent)
-		s->model->ops.give_back(s->model->opaque, used);
-	s->lent = false;
+	s->model->ops.give_back(s->model->opaque, used);
 	leave(s);
 }
 

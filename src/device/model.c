@@ -31,9 +31,9 @@ static int query_stop_copy_size(void *p, uint64_t *ret, struct vmig_error *error
 	struct vmig_model *model = p;
 	int r;
 
-	pthread_mutex_lock(&model->lock);
+	vmig_model_lock(model);
 	r = model->ops.stop_copy_size(model->opaque, ret);
-	pthread_mutex_unlock(&model->lock);
+	vmig_model_unlock(model);
 	return r < 0 ? r : 0;
 }
 
@@ -148,6 +148,7 @@ static void free_model(struct vmig_model *model)
 	vmig_dma_done(&model->dma);
 	pthread_mutex_destroy(&model->region_lock);
 	pthread_mutex_destroy(&model->lock);
+	pthread_mutex_destroy(&model->turnstile);
 	free(model->ioeventfd_regions);
 	free(model->ioeventfds);
 	free(model->regions);
@@ -293,6 +294,7 @@ static struct vmig_model *new_model(const struct vmig_model_ops *ops, void *opaq
 	model->opaque = opaque;
 	model->migration_flags = config->migration_flags;
 	atomic_init(&model->state, VMIG_STATE_RUNNING);
+	pthread_mutex_init(&model->turnstile, NULL);
 	pthread_mutex_init(&model->lock, NULL);
 	pthread_mutex_init(&model->region_lock, NULL);
 	vmig_dma_init(&model->dma, ops->dma_changed, opaque);

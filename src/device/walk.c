@@ -6,6 +6,30 @@
 #include "device/core.h"
 #include "fsm/fsm.h"
 
+void vmig_model_lock(struct vmig_model *model)
+{
+	pthread_mutex_lock(&model->turnstile);
+	pthread_mutex_unlock(&model->turnstile);
+	pthread_mutex_lock(&model->lock);
+}
+
+void vmig_model_unlock(struct vmig_model *model)
+{
+	pthread_mutex_unlock(&model->lock);
+}
+
+static void lock_to_move(struct vmig_model *model)
+{
+	pthread_mutex_lock(&model->turnstile);
+	pthread_mutex_lock(&model->lock);
+}
+
+static void unlock_moved(struct vmig_model *model)
+{
+	pthread_mutex_unlock(&model->lock);
+	pthread_mutex_unlock(&model->turnstile);
+}
+
 /** The one writer of the state. A state outside the saving group and RESUMING has no session. */
 static void enter(struct vmig_model *model, uint32_t state)
 {
@@ -39,10 +63,8 @@ static int step(struct vmig_model *model, const struct vmig_arc *arc, struct vmi
 	r = model->ops.step(model->opaque, from, to, &state);
 	if (r < 0)
 		return step_failed(model, from, to, state, r, error);
-	if (arc->session == VMIG_ARC_SAVE || arc->session == VMIG_ARC_LOAD) {
+	if (arc->session == VMIG_ARC_SAVE || arc->session == VMIG_ARC_LOAD)
 		model->session = fresh;
-		model->load_fault = 0;
-	}
 	enter(model, to);
 	return 0;
 }
@@ -72,7 +94,7 @@ int vmig_model_walk(struct vmig_model *model, uint32_t target, struct vmig_sessi
 	enum vmig_arc_session end;
 	int r = 0;
 
-	pthread_mutex_lock(&model->lock);
+	lock_to_move(model);
 	end = vmig_fsm_walk_session(model->migration_flags, atomic_load(&model->state), target);
 	/* Made before the first step, so that nothing can fail after the last. */
 	if (end == VMIG_ARC_SAVE || end == VMIG_ARC_LOAD) {
@@ -84,7 +106,7 @@ int vmig_model_walk(struct vmig_model *model, uint32_t target, struct vmig_sessi
 		r = walk(model, target, fresh, error);
 	if (!r && fresh)
 		*ret = vmig_model_session_half(steal_ptr(fresh));
-	pthread_mutex_unlock(&model->lock);
+	unlock_moved(model);
 	free(fresh);
 	return r;
 }
@@ -93,12 +115,12 @@ int vmig_model_reset(struct vmig_model *model, struct vmig_error *error)
 {
 	int r;
 
-	pthread_mutex_lock(&model->lock);
+	lock_to_move(model);
 	r = model->ops.reset(model->opaque);
 	/* Whatever came of it, no session survives, and what failed to reset is not to be trusted. */
 	enter(model, r < 0 ? VMIG_STATE_ERROR : VMIG_STATE_RUNNING);
 	model->load_fault = 0;
-	pthread_mutex_unlock(&model->lock);
+	unlock_moved(model);
 	vmig_irqs_reset(&model->irqs);
 	(void)vmig_dma_log_stop(&model->dma.log, NULL);
 	return r < 0 ? vmig_fault(error, r, "RESET", "the device failed to reset") : 0;

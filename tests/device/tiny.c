@@ -18,8 +18,10 @@ static int step(void *opaque, uint32_t from, uint32_t to, uint32_t *ret_state)
 	tiny->arcs[number].from = from;
 	tiny->arcs[number].to = to;
 	tiny->n_arcs++;
-	if (number != tiny->fail_at)
+	if (number != tiny->fail_at && !(tiny->fail_next && number == tiny->fail_at + 1))
 		return 0;
+	if (tiny->fail_to)
+		*ret_state = tiny->fail_to;
 	if (tiny->fail_to_error)
 		*ret_state = VMIG_STATE_ERROR;
 	return -EXDEV;
@@ -59,7 +61,10 @@ static ssize_t lend(void *opaque, size_t max, struct iovec *ret_iov, int *ret_n)
 
 static void give_back(void *opaque, size_t used)
 {
-	((struct tiny *)opaque)->out_at += used;
+	struct tiny *tiny = opaque;
+
+	tiny->given_back++;
+	tiny->out_at += used;
 }
 
 static int write_data(void *opaque, const void *buf, size_t len)
@@ -93,6 +98,7 @@ static ssize_t room(void *opaque, size_t want, struct iovec *ret_iov, int *ret_n
 
 static int filled(void *opaque, size_t len)
 {
+	ck_assert_uint_gt(len, 0);
 	((struct tiny *)opaque)->in_at += len;
 	return 0;
 }

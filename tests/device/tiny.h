@@ -22,11 +22,13 @@ struct tiny {
 	struct {
 		uint32_t from, to;
 	} arcs[TINY_ARCS];
-	int n_arcs, resets, closes;
+	int n_arcs, resets, closes, given_back;
 
 	/* What it is to do. */
 	int fail_at;        /* the arc of this number fails; -1: none */
 	bool fail_to_error; /* and leaves it in ERROR */
+	uint32_t fail_to;   /* or says that it is in this state, if it is not 0 */
+	bool fail_next;     /* and the arc after it fails, too */
 	int reset_fault;    /* what reset returns */
 	int load_fault;     /* what loading returns */
 
