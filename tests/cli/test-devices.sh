@@ -187,6 +187,38 @@ t_a_device_that_hangs_in_a_transition() {
 	expect 0 "$VMIG" info --recover vfio-user:a
 	has out '^  state +RUNNING'
 }
+t_a_device_without_migration() {
+	# The least that a vfio-user server can be: no region, no interrupt, no feature.
+	cat >least.py <<'PY'
+import socket, struct
+s = socket.socket(socket.AF_UNIX); s.bind("least"); s.listen()
+print("ready", flush=True)
+VERSION, INFO = 1, 4
+while True:
+    c, _ = s.accept()
+    while len(head := c.recv(16, socket.MSG_WAITALL)) == 16:
+        ident, command, size, flags, error = struct.unpack("<HHIII", head)
+        c.recv(size - 16, socket.MSG_WAITALL) if size > 16 else None
+        body, error = b"", 0
+        if command == VERSION:
+            body = struct.pack("<HH", 0, 0) + b'{"capabilities":{}}\0'
+        elif command == INFO:
+            body = struct.pack("<IIII", 16, 0, 0, 0)
+        else:
+            error = 25  # ENOTTY
+        c.sendall(struct.pack("<HHIII", ident, command, 16 + len(body), 33 if error else 1, error) + body)
+PY
+	bg least python3 least.py
+	line least ready
+	expect 0 "$VMIG" info vfio-user:least
+	has out 'does not migrate$'
+	expect 0 "$VMIG" info --json vfio-user:least
+	json out 'x[0][0]["migrates"] is False and "device-state" not in x[0][0]'
+	refused 1 'vfio-user:least: .*no migration' "$VMIG" save --quiet vfio-user:least file
+	[ ! -e file ] || fail "a file is left"
+	refused 1 'vfio-user:least: .*no migration' "$VMIG" migrate --quiet model:$NIC --to vfio-user:least
+	refused 1 'vfio-user:least: cannot be brought back' "$VMIG" info --recover vfio-user:least
+}
 t_not_a_device() {
 	refused 2 "'nic' is not a DEVICE: write " "$VMIG" info nic
 	refused 2 'is not a DEVICE' "$VMIG" info vfio-user:

@@ -168,6 +168,18 @@ t_ctrl_c_rolls_back() {
 	in_state vfio-user:b running
 }
 
+t_a_device_that_dies_afterwards_is_noticed() {
+	serve a $NIC
+	serve b $NIC
+	bg move "$VMIG" migrate vfio-user:a --to vfio-user:b --json --workload --workload-time 2s
+	line move '"stage":"run","side":"destination"'
+	line move '"device-state":"running","side":"destination"'
+	kill -KILL "$pid_b"
+	ended move 1
+	grep -q 'moved, but its workload is not whole' move.err || fail "$(cat move.err)"
+	json move.out "not $RESULT[\"workload\"][0][\"whole\"]"
+}
+
 # --- send and receive ----------------------------------------------------------------------------
 t_over_tcp() {
 	serve a $BUSY
