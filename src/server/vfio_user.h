@@ -95,6 +95,18 @@ int vmig_served_log_report(struct vmig_served *s, struct vmig_slink_msg *m, stru
 
 /** The client's session has ended, or ends now. */
 void vmig_served_end_session(struct vmig_served *s);
+/** The file of a listening socket that we have made; an empty path: none. */
+struct vmig_socket_file {
+	char path[108]; /* what a socket's address holds */
+	dev_t dev;
+	ino_t ino;
+};
+
+/** Listen at @path; a stale socket there is replaced. -EADDRINUSE, -EINVAL, -ENAMETOOLONG, ... */
+MUST_USE int vmig_socket_file_listen(const char *path, struct vmig_socket_file *ret, int *ret_fd);
+/** Remove it, unless somebody has put another one there meanwhile. */
+void vmig_socket_file_remove(const struct vmig_socket_file *file);
+
 /** When the client goes. */
 void vmig_served_drop_maps(struct vmig_served *s);
 void vmig_served_drop_irqs(struct vmig_served *s);

@@ -146,7 +146,9 @@ int vmig_slink_ask(struct vmig_slink *link, struct vmig_slink_target *target, ui
 /** No question about @target is under way or comes later. */
 void vmig_slink_cancel(struct vmig_slink *link, struct vmig_slink_target *target);
 
-/* Between vfio_user_link.c and vfio_user_ask.c. */
+/* Between vfio_user_link.c, vfio_user_receive.c and vfio_user_ask.c. */
+
+void vmig_slink_msg_free(struct vmig_slink_msg *msg);
 
 /** Put together what has been received. 1: a message is in link->in; 0: more must be received. @whole: with all its payload. */
 int vmig_slink_parse(struct vmig_slink *link, bool whole);

@@ -5,11 +5,8 @@
  */
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -29,9 +26,7 @@ struct guest {
 struct vmig_server {
 	struct vmig_device *dev;
 	struct vmig_server_config config;
-	struct sockaddr_un address;
-	dev_t socket_dev; /* of the file that we made */
-	ino_t socket_ino;
+	struct vmig_socket_file file;
 	int listen_fd; /* -1: one connected client is all there is */
 	int stop_fd;
 
@@ -45,79 +40,7 @@ struct vmig_server {
 	struct guest guests[MAX_GUESTS]; /* the accepting thread's own */
 };
 
-/* --- the socket file ----------------------------------------------------------------------------- */
-
-/* 1: somebody listens there; 0: nobody does, and it is a socket; else -errno. */
-static int somebody_listens(const struct sockaddr_un *address)
-{
-	_autoclose_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-
-	if (fd < 0)
-		return -errno;
-	if (lstat(address->sun_path, &st))
-		return -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EADDRINUSE;
-	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)))
-		return 1;
-	return errno == ECONNREFUSED ? 0 : 1;
-}
-
-static int bind_to_path(int fd, const struct sockaddr_un *address)
-{
-	int r;
-
-	if (!bind(fd, (const struct sockaddr *)address, sizeof(*address)))
-		return 0;
-	if (errno != EADDRINUSE)
-		return -errno;
-	r = somebody_listens(address);
-	if (r)
-		return r < 0 ? r : -EADDRINUSE;
-	if (unlink(address->sun_path) && errno != ENOENT)
-		return -errno;
-	return bind(fd, (const struct sockaddr *)address, sizeof(*address)) ? -errno : 0;
-}
-
-static int listen_at_path(struct vmig_server *server, const char *path)
-{
-	_autoclose_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	if (!path[0])
-		return -EINVAL;
-	if (strlen(path) >= sizeof(server->address.sun_path))
-		return -ENAMETOOLONG;
-	server->address.sun_family = AF_UNIX;
-	strcpy(server->address.sun_path, path);
-	r = bind_to_path(fd, &server->address);
-	if (r < 0)
-		return r;
-	if (stat(path, &st) || listen(fd, MAX_GUESTS)) {
-		r = -errno;
-		unlink(path);
-		return r;
-	}
-	server->socket_dev = st.st_dev;
-	server->socket_ino = st.st_ino;
-	server->listen_fd = steal_fd(&fd);
-	return 0;
-}
-
-/* Somebody may have put another one there meanwhile. */
-static void remove_socket_file(struct vmig_server *server)
-{
-	const char *path = server->address.sun_path;
-	struct stat st;
-
-	if (path[0] && !lstat(path, &st) && st.st_dev == server->socket_dev &&
-	    st.st_ino == server->socket_ino)
-		unlink(path);
-}
+/* --- where clients come from -------------------------------------------------------------- */
 
 static int take_given_fd(struct vmig_server *server, int fd)
 {
@@ -413,10 +336,10 @@ int vmig_server_new(struct vmig_device *dev, const struct vmig_server_config *co
 	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = server->stop_fd < 0 ? -errno : 0;
 	if (!r)
-		r = config->socket_path ? listen_at_path(server, config->socket_path)
-					: take_given_fd(server, config->fd);
+		r = config->socket_path
+			    ? vmig_socket_file_listen(config->socket_path, &server->file, &server->listen_fd)
+			    : take_given_fd(server, config->fd);
 	if (r < 0) {
-		server->address.sun_path[0] = '\0';
 		vmig_server_free(server);
 		return r;
 	}
@@ -436,7 +359,7 @@ void vmig_server_free(struct vmig_server *server)
 {
 	if (!server)
 		return;
-	remove_socket_file(server);
+	vmig_socket_file_remove(&server->file);
 	vmig_closep(&server->listen_fd);
 	vmig_closep(&server->next_fd);
 	vmig_closep(&server->stop_fd);
