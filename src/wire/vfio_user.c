@@ -76,12 +76,17 @@ static const struct row {
 	{ VMIG_VU_DEVICE_IDENTITY, "DEVICE_IDENTITY", OPEN(VMIG_VU_QUERY_SIZE), OPEN(VMIG_VU_IDENTITY_SIZE) },
 };
 
+/* The ordinary commands have their places in the table. */
+_Static_assert(VMIG_VU_VERSION == 1 && VMIG_VU_MIG_DATA_WRITE == 18,
+	       "the table is in the order of the commands");
+
 static const struct row *find(uint16_t command)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (table[i].command == command)
-			return &table[i];
-	return NULL;
+	size_t i = command - 1u;
+
+	if (command > VMIG_VU_MIG_DATA_WRITE)
+		i = VMIG_VU_MIG_DATA_WRITE + (command == VMIG_VU_DEVICE_IDENTITY);
+	return i < ARRAY_SIZE(table) && table[i].command == command ? &table[i] : NULL;
 }
 
 static const struct shape *shape_of(const struct vmig_vu_header *h)
