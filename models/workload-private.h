@@ -38,6 +38,7 @@ struct workload {
 	pthread_cond_t settled;
 	enum { WORKLOAD_PARK, WORKLOAD_RUN, WORKLOAD_EXIT } want, at;
 	enum workload_phase phase;
+	bool verifying;                /* its silence is our own doing */
 	uint64_t last_ns;              /* of the last record; 0: none yet */
 	struct workload_report report; /* sums; the rest is made when it is asked for */
 };

@@ -5,8 +5,9 @@
  *	u64 magic, u32 version, u32 queues, u32 slots, u32 memory, u64 iova, u64 nonce, u64 last record (wall
  *	clock, ns), 256 bytes of configuration space
  *	u64 records, 3 u64 by phase, u64 corrupt, u64 longest gap, 3 u64 by phase
- *	of each queue: u64 consumer, expected, lost, doubled, reordered, then the window's bits
- *	the ring memory, u64 hash of all before it
+ *	of each queue: u64 consumer, expected, lost, doubled, reordered, then the window's bits; u64 producer
+ *	index, u64 live, and so many records: those that have come and were not taken
+ *	u64 hash of all before it
  */
 #include "workload-private.h"
 
@@ -18,8 +19,8 @@
 #define VERSION 1u
 #define HEAD (8 + 4 * 4 + 3 * 8 + PCI_CONFIG_SIZE)
 #define COUNTERS ((3 + 2 * WORKLOAD_PHASES) * 8)
-#define QUEUE (5 * 8 + SEQUENCE_WINDOW / 8)
-#define RECORD(queues) (HEAD + COUNTERS + (size_t)(queues)*QUEUE + WORKLOAD_MEMORY + 8)
+#define QUEUE (7 * 8 + SEQUENCE_WINDOW / 8)
+#define RECORD(queues) (HEAD + COUNTERS + (size_t)(queues)*QUEUE + 8) /* without the records in the rings */
 
 static uint64_t wall_ns(void)
 {
@@ -68,8 +69,24 @@ static void put_counters(uint8_t **p, const struct workload_report *report)
 		put64(p, report->phase_gap_ns[i]);
 }
 
-static void put_queue(uint8_t **p, const struct workload_queue *q)
+static uint8_t *slot(const struct workload *w, uint32_t queue, uint64_t index)
 {
+	return w->memory + workload_ring(w, queue) + index % w->slots * NIC_RECORD;
+}
+
+/* The records in the ring that are still to be taken. A device that lies about its index has none. */
+static uint64_t live(const struct workload *w, uint32_t queue, uint64_t producer)
+{
+	uint64_t n = producer - w->queues[queue].consumer;
+
+	return n <= w->slots ? n : 0;
+}
+
+static void put_queue(uint8_t **p, const struct workload *w, uint32_t queue, uint64_t producer)
+{
+	const struct workload_queue *q = &w->queues[queue];
+	uint64_t n = live(w, queue, producer);
+
 	put64(p, q->consumer);
 	put64(p, q->sequence.expected);
 	put64(p, q->sequence.lost);
@@ -77,6 +94,10 @@ static void put_queue(uint8_t **p, const struct workload_queue *q)
 	put64(p, q->sequence.reordered);
 	for (unsigned int i = 0; i < SEQUENCE_WINDOW / 64; i++)
 		put64(p, q->sequence.seen[i]);
+	put64(p, producer);
+	put64(p, n);
+	for (uint64_t i = 0; i < n; i++, *p += NIC_RECORD)
+		memcpy(*p, slot(w, queue, q->consumer + i), NIC_RECORD);
 }
 
 static bool is_running(struct workload *w)
@@ -91,11 +112,17 @@ static bool is_running(struct workload *w)
 
 int workload_save(struct workload *w, void **ret, size_t *ret_len)
 {
+	uint64_t producers[NIC_QUEUES_MAX];
 	size_t len = RECORD(w->n_queues);
 	uint8_t *buf, *p;
 
 	if (!w->dev || is_running(w))
 		return -EINVAL;
+	/* Once, for all: it is the device's to write, and a bad one could write it now. */
+	for (uint32_t q = 0; q < w->n_queues; q++) {
+		producers[q] = get_le64(w->memory + q * NIC_RECORD);
+		len += live(w, q, producers[q]) * NIC_RECORD;
+	}
 	buf = malloc(len);
 	if (!buf)
 		return -ENOMEM;
@@ -103,9 +130,7 @@ int workload_save(struct workload *w, void **ret, size_t *ret_len)
 	put_head(&p, w);
 	put_counters(&p, &w->report);
 	for (uint32_t q = 0; q < w->n_queues; q++)
-		put_queue(&p, &w->queues[q]);
-	memcpy(p, w->memory, WORKLOAD_MEMORY);
-	p += WORKLOAD_MEMORY;
+		put_queue(&p, w, q, producers[q]);
 	put64(&p, hash64(0, buf, len - 8));
 	*ret = buf;
 	*ret_len = len;
@@ -113,6 +138,12 @@ int workload_save(struct workload *w, void **ret, size_t *ret_len)
 }
 
 /* --- load ------------------------------------------------------------------------------------------- */
+
+struct head {
+	uint32_t queues, slots;
+	uint64_t iova, nonce, last_wall_ns;
+	const uint8_t *config;
+};
 
 static uint32_t get32(const uint8_t **p)
 {
@@ -126,32 +157,6 @@ static uint64_t get64(const uint8_t **p)
 	return get_le64(*p - 8);
 }
 
-struct head {
-	uint32_t queues, slots;
-	uint64_t iova, nonce, last_wall_ns;
-	const uint8_t *config;
-};
-
-/* *p moves behind the head. */
-static int check_record(const uint8_t **p, size_t len, struct head *ret)
-{
-	const uint8_t *start = *p;
-
-	if (len < RECORD(1) || get64(p) != MAGIC || get32(p) != VERSION)
-		return -EBADMSG;
-	ret->queues = get32(p);
-	ret->slots = get32(p);
-	if (!ret->queues || ret->queues > NIC_QUEUES_MAX || ret->slots != workload_slots(ret->queues) ||
-	    get32(p) != WORKLOAD_MEMORY || len != RECORD(ret->queues))
-		return -EBADMSG;
-	ret->iova = get64(p);
-	ret->nonce = get64(p);
-	ret->last_wall_ns = get64(p);
-	ret->config = *p;
-	*p += PCI_CONFIG_SIZE;
-	return hash64(0, start, len - 8) == get_le64(start + len - 8) && ret->iova ? 0 : -EBADMSG;
-}
-
 static void get_counters(const uint8_t **p, struct workload_report *report)
 {
 	report->records = get64(p);
@@ -163,8 +168,12 @@ static void get_counters(const uint8_t **p, struct workload_report *report)
 		report->phase_gap_ns[i] = get64(p);
 }
 
-static void get_queue(const uint8_t **p, struct workload_queue *q)
+/* @own: the memory is the one that was saved, as new as its device left it, never older than the record. */
+static void get_queue(const uint8_t **p, struct workload *w, uint32_t queue, bool own)
 {
+	struct workload_queue *q = &w->queues[queue];
+	uint64_t index, n;
+
 	q->consumer = get64(p);
 	q->sequence.expected = get64(p);
 	q->sequence.lost = get64(p);
@@ -172,6 +181,49 @@ static void get_queue(const uint8_t **p, struct workload_queue *q)
 	q->sequence.reordered = get64(p);
 	for (unsigned int i = 0; i < SEQUENCE_WINDOW / 64; i++)
 		q->sequence.seen[i] = get64(p);
+	index = get64(p);
+	n = get64(p);
+	if (!own)
+		put_le64(w->memory + queue * NIC_RECORD, index);
+	for (uint64_t i = 0; i < n; i++, *p += NIC_RECORD)
+		if (!own)
+			memcpy(slot(w, queue, q->consumer + i), *p, NIC_RECORD);
+}
+
+/* Are the queues as long as they say? @p is where they start, @len without the hash at the end. */
+static int check_queues(const uint8_t *p, size_t len, const struct head *head)
+{
+	for (uint32_t q = 0; q < head->queues; q++) {
+		uint64_t n = len < QUEUE ? UINT64_MAX : get_le64(p + QUEUE - 8);
+
+		if (n > head->slots || len < QUEUE + n * NIC_RECORD)
+			return -EBADMSG;
+		p += QUEUE + n * NIC_RECORD;
+		len -= QUEUE + n * NIC_RECORD;
+	}
+	return len ? -EBADMSG : 0;
+}
+
+/* *p moves behind the head. */
+static int check_record(const uint8_t **p, size_t len, struct head *ret)
+{
+	const uint8_t *start = *p;
+
+	if (len < RECORD(1) || get64(p) != MAGIC || get32(p) != VERSION)
+		return -EBADMSG;
+	ret->queues = get32(p);
+	ret->slots = get32(p);
+	if (!ret->queues || ret->queues > NIC_QUEUES_MAX || ret->slots != workload_slots(ret->queues) ||
+	    get32(p) != WORKLOAD_MEMORY || len < RECORD(ret->queues))
+		return -EBADMSG;
+	ret->iova = get64(p);
+	ret->nonce = get64(p);
+	ret->last_wall_ns = get64(p);
+	ret->config = *p;
+	*p += PCI_CONFIG_SIZE;
+	if (!ret->iova || hash64(0, start, len - 8) != get_le64(start + len - 8))
+		return -EBADMSG;
+	return check_queues(*p + COUNTERS, len - HEAD - COUNTERS - 8, ret);
 }
 
 /* Another's record: how long ago its last record came is known by the wall clock only. */
@@ -184,17 +236,16 @@ static void take_time(struct workload *w, uint64_t last_wall_ns)
 
 static void take_record(struct workload *w, const struct head *head, const uint8_t *p)
 {
+	bool own = head->nonce == w->nonce;
+
 	pthread_mutex_lock(&w->lock);
 	get_counters(&p, &w->report);
 	for (uint32_t q = 0; q < head->queues; q++)
-		get_queue(&p, &w->queues[q]);
-	if (head->nonce != w->nonce)
+		get_queue(&p, w, q, own);
+	if (!own)
 		take_time(w, head->last_wall_ns);
 	memcpy(w->config, head->config, PCI_CONFIG_SIZE);
 	pthread_mutex_unlock(&w->lock);
-	/* Our own memory is equal already, and may be looked at by somebody. */
-	if (memcmp(w->memory, p, WORKLOAD_MEMORY))
-		memcpy(w->memory, p, WORKLOAD_MEMORY);
 }
 
 static int check_device(struct vmig_device *dev, const struct head *head)
@@ -232,8 +283,9 @@ int workload_load(struct workload *w, struct vmig_device *dev, const void *data,
 	struct head head;
 	int r;
 
-	if (is_running(w) || w->next || (w->dev && w->dev == dev))
+	if (is_running(w) || (w->dev && w->dev == dev))
 		return -EBUSY;
+	workload_let_go(w, &w->next); /* of a load that led to nothing */
 	r = check_record(&p, len, &head);
 	r = r ? r : check_device(dev, &head);
 	/* A workload that drives a device takes its own record only: else there would be no way back. */

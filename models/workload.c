@@ -50,7 +50,7 @@ static bool record_is_good(const uint8_t *record, uint32_t queue, uint64_t *ret_
 
 static void note_time(struct workload *w)
 {
-	uint64_t now = workload_now_ns(), gap = w->last_ns ? now - w->last_ns : 0;
+	uint64_t now = workload_now_ns(), gap = w->last_ns && !w->verifying ? now - w->last_ns : 0;
 	struct workload_report *report = &w->report;
 
 	w->last_ns = now;
@@ -405,12 +405,18 @@ static int start(struct workload *w)
 
 int workload_start(struct workload *w)
 {
+	struct vmig_device *old = NULL;
+	int r;
+
 	if (w->next) {
-		workload_let_go(w, &w->dev);
+		old = w->dev;
 		w->dev = w->next;
 		w->next = NULL;
 	}
-	return start(w);
+	r = start(w);
+	/* After, because the user's time without records runs. */
+	workload_let_go(w, &old);
+	return r;
 }
 
 int workload_resume(struct workload *w)
@@ -476,13 +482,26 @@ void workload_verdict(const struct workload_report *report, char *ret, size_t si
 			 (unsigned long long)report->reordered, (unsigned long long)report->corrupt);
 }
 
+/* While the device checks all of its memory it sends nothing: our own doing, and no gap of a migration. */
+static void set_verifying(struct workload *w, bool verifying)
+{
+	pthread_mutex_lock(&w->lock);
+	w->verifying = verifying;
+	if (!verifying && w->last_ns)
+		w->last_ns = workload_now_ns();
+	pthread_mutex_unlock(&w->lock);
+}
+
 int workload_verify_device(struct workload *w)
 {
 	uint64_t wrong = 0, doorbells = 0;
-	int r = w->dev ? workload_write_register(w->dev, NIC_CONTROL, NIC_CONTROL_CHECK) : -EINVAL;
+	int r = w->dev ? 0 : -EINVAL;
 
+	set_verifying(w, true);
+	r = r ? r : workload_write_register(w->dev, NIC_CONTROL, NIC_CONTROL_CHECK);
 	r = r ? r : workload_read_register(w->dev, NIC_RESULT, &wrong);
 	r = r ? r : workload_read_register(w->dev, NIC_BAD_DOORBELLS, &doorbells);
+	set_verifying(w, false);
 	if (r)
 		return r;
 	return wrong || doorbells ? -EBADMSG : 0;

@@ -5,8 +5,8 @@
  *
  * Who carries what across a migration: the device's stream has the device's registers (rings, indices,
  * counters) and its internal memory. The user's record, made here, has what is the user's: the PCI
- * configuration space (BARs, command, MSI-X), that the interrupts are armed, the ring memory and the
- * place in it, and what the workload has counted.
+ * configuration space (BARs, command, MSI-X), that the interrupts are armed, the place in the rings and
+ * the records in them that are still to be taken, and what the workload has counted.
  *
  * A life:	workload_new(), workload_bind(), workload_start()
  * migration:	workload_quiesce() before the device leaves RUNNING, workload_save()
@@ -54,10 +54,11 @@ int workload_resume(struct workload *w);
 int workload_save(struct workload *w, void **ret, size_t *ret_len);
 /**
  * Check and take a record: restore configuration space and interrupts of @dev, map and fill the ring
- * memory. Where the memory is the one that was saved, it is equal already: its device is stopped.
- * Returns 0; -EBADMSG: not a record, or a damaged one; -EBUSY: it runs, or has loaded before, or drives another
- * device than the record is of; -EOPNOTSUPP: not a nic, or another number of
- * queues; -EEXIST: its memory's IOVA is taken in the space; or what the device reported.
+ * memory; where that is the memory that was saved, it is left as it is.
+ * A second load takes the place of the first.
+ * Returns 0; -EBADMSG: not a record, or a damaged one; -EBUSY: it runs, or drives another device than
+ * the record is of; -EOPNOTSUPP: not a nic, or another number of queues; -EEXIST: its memory's IOVA is
+ * taken in the space; or what the device reported.
  */
 int workload_load(struct workload *w, struct vmig_device *dev, const void *data, size_t len);
 

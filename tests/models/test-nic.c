@@ -199,6 +199,31 @@ TEST(the_size_query_takes_the_next_round)
 	rig_done(&rig);
 }
 
+/* Asked in the middle of the initial data, it tells and takes nothing. */
+TEST(no_round_before_the_initial_data_is_read)
+{
+	struct vmig_precopy sizes;
+	struct vmig_session *save;
+	struct iovec iov[VMIG_SESSION_IOV_MAX];
+	struct bytes b = { 0 };
+	struct rig rig;
+	int n;
+
+	rig_init(&rig, "nic,state=8M");
+	save = rig_start(rig.dev, VMIG_STATE_PRE_COPY);
+	ck_assert_int_eq(vmig_session_lend(save, 5 << 20, iov, &n), 5 << 20);
+	vmig_session_return(save, 5 << 20);
+	rig_wait(rig.w, 200);
+	ck_assert_int_eq(vmig_session_query_precopy(save, &sizes), 0);
+	ck_assert_uint_eq(sizes.initial_bytes, (3 << 20) + 3 * 64);
+	ck_assert_uint_gt(sizes.dirty_bytes, 0);
+	ck_assert_int_eq(rig_save(save, &b, 65536), -ENOMSG);
+	ck_assert_uint_eq(b.len, (3 << 20) + 3 * 64);
+	vmig_session_close(save);
+	bytes_free(&b);
+	rig_done(&rig);
+}
+
 /* A queue that is set up during pre-copy: the contexts are initial data once more. */
 TEST(a_new_queue_reinits)
 {
@@ -290,5 +315,6 @@ TEST(a_long_loan_stops_changes_only_when_too_many_wait)
 HARNESS("nic", T(a_busy_nic_moves_whole), T(a_busy_nic_moves_whole_in_small_pieces),
 	T(another_process_takes_over), T(going_back_is_as_if_nothing_had_been),
 	T(a_stopped_nic_saves_the_same_twice), T(the_stop_copy_size_is_right),
-	T(the_size_query_takes_the_next_round), T(a_new_queue_reinits), T(a_loan_does_not_change),
+	T(the_size_query_takes_the_next_round), T(no_round_before_the_initial_data_is_read),
+	T(a_new_queue_reinits), T(a_loan_does_not_change),
 	T(a_long_loan_stops_changes_only_when_too_many_wait))

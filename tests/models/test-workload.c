@@ -171,12 +171,12 @@ TEST(a_record_that_is_too_old_is_noticed)
 	struct vmig_space *space;
 	struct workload *other;
 	void *old_record, *record;
-	size_t len;
+	size_t len, old_len;
 	struct rig rig;
 
 	rig_init(&rig, "nic,state=64K");
 	rig_wait(rig.w, 100);
-	freeze(&rig, &old, &old_record, &len);
+	freeze(&rig, &old, &old_record, &old_len);
 	rig_set(rig.dev, VMIG_STATE_RUNNING);
 	ck_assert_int_eq(workload_resume(rig.w), 0);
 	rig_wait(rig.w, 100);
@@ -184,7 +184,7 @@ TEST(a_record_that_is_too_old_is_noticed)
 	ck_assert_int_eq(vmig_space_new(&space), 0);
 	ck_assert_int_eq(workload_new(space, &other), 0);
 	ck_assert_int_eq(rig_load_all(to, stream.data, stream.len), 0);
-	ck_assert_int_eq(workload_load(other, to, old_record, len), 0);
+	ck_assert_int_eq(workload_load(other, to, old_record, old_len), 0);
 	rig_set(to, VMIG_STATE_RUNNING);
 	ck_assert_int_eq(workload_start(other), 0);
 	ck_assert_uint_ge(rig_report(other).lost, 50);
@@ -222,6 +222,31 @@ TEST(a_load_can_be_undone)
 	}
 	ck_assert(rig_report(rig.w).whole);
 	ck_assert_int_eq(workload_verify_device(rig.w), 0);
+	rig_done(&rig);
+	vmig_device_close(to);
+}
+
+/* A record of our own that is older than the memory: the memory is not turned back. */
+TEST(our_own_memory_is_left_as_it_is)
+{
+	struct vmig_device *to = rig_open("nic,state=64K");
+	struct rig rig;
+	void *record;
+	size_t len;
+
+	rig_init(&rig, "nic,state=64K");
+	rig_wait(rig.w, 100);
+	ck_assert_int_eq(workload_quiesce(rig.w), 0);
+	ck_assert_int_eq(workload_save(rig.w, &record, &len), 0);
+	rig_ticks(); /* the device writes on */
+	rig_set(rig.dev, VMIG_STATE_STOP);
+	ck_assert_int_eq(workload_load(rig.w, to, record, len), 0);
+	ck_assert_int_eq(workload_load(rig.w, to, record, len), 0);
+	rig_set(rig.dev, VMIG_STATE_RUNNING);
+	ck_assert_int_eq(workload_resume(rig.w), 0);
+	rig_wait(rig.w, 500);
+	ck_assert(rig_report(rig.w).whole);
+	free(record);
 	rig_done(&rig);
 	vmig_device_close(to);
 }
@@ -339,5 +364,5 @@ HARNESS("workload", T(a_sequence_knows_what_came), T(a_lost_record_is_noticed),
 	T(a_doubled_record_is_noticed), T(two_records_in_the_wrong_order_are_noticed),
 	T(a_damaged_record_is_noticed), T(the_verdict_is_in_words), T(records_belong_to_their_phase),
 	T(a_device_that_goes_back_is_noticed), T(a_record_that_is_too_old_is_noticed),
-	T(a_load_can_be_undone), T(bad_records_are_refused), T(only_a_nic_is_driven), T(many_share_a_space),
-	T(a_device_is_bound_again))
+	T(a_load_can_be_undone), T(our_own_memory_is_left_as_it_is), T(bad_records_are_refused),
+	T(only_a_nic_is_driven), T(many_share_a_space), T(a_device_is_bound_again))
