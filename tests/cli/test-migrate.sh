@@ -3,6 +3,7 @@
 # migrate, send and receive.
 . "$(dirname "$0")/tap.sh"
 
+manual=$(cd "$(dirname "$0")/../../docs/man" && pwd)/vmig.1.scd
 NIC=nic,state=4M
 BUSY=$NIC,dirty-rate=4M/s
 WORK="--workload --workload-time 100ms"
@@ -83,6 +84,21 @@ t_events_for_programs() {
 	json out "$RESULT[\"exit-status\"] == 0 and $RESULT[\"transferred\"] >= 4 << 20 and $RESULT[\"downtime\"] > 0"
 	json out "[s[\"stage\"] for s in $RESULT[\"stages\"]] == [\"hello\", \"offer\", \"precopy\", \"quiesce\", \"switchover\", \"verify\", \"commit\", \"run\"]"
 	json out "$RESULT[\"workload\"][0][\"whole\"] and $RESULT[\"workload\"][0][\"lost\"] == 0"
+}
+t_every_field_of_an_event_is_in_the_manual() {
+	expect 0 "$VMIG" migrate model:$BUSY --to model:$BUSY --json --bandwidth 32M/s $WORK
+	python3 - "$manual" <<'PY' || fail "see above"
+import json, re, sys
+manual = set(re.findall(r"[_*]([A-Za-z_-]+?)[_*](?![A-Za-z])", open(sys.argv[1]).read()))
+def names(o):
+    for key, value in (o.items() if isinstance(o, dict) else []):
+        yield key
+        yield from (n for v in (value if isinstance(value, list) else [value]) for n in names(v) if key != "stages")
+events = [json.loads(line) for line in open("out")]
+missing = {n for e in events for n in names(e)} | {e["event"] for e in events}
+missing -= manual
+assert not missing, missing
+PY
 }
 t_quiet_says_nothing() {
 	expect 0 "$VMIG" migrate model:$NIC --to model:$NIC --quiet $WORK
