@@ -45,6 +45,8 @@ struct vmig_served {
 
 	uint8_t *data; /* for what is made for a reply: vmig_served_data() */
 	size_t data_size;
+	uint64_t *bitmap; /* of the last report, zero again */
+	size_t bitmap_size;
 };
 
 /** Takes @fd over when it succeeds. @config is not kept. */

@@ -198,6 +198,11 @@ static int report_all(struct vmig_served *s, const struct vmig_vu_log_report *re
 	return 0;
 }
 
+static uint32_t report_size(const struct vmig_vu_log_report *req)
+{
+	return (uint32_t)(VMIG_VU_FEATURE_SIZE + VMIG_VU_LOG_REPORT_SIZE + req->bitmap_len);
+}
+
 static void to_wire(uint64_t *bitmap, uint64_t len)
 {
 	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -206,35 +211,57 @@ static void to_wire(uint64_t *bitmap, uint64_t len)
 		bitmap[i] = htole64(bitmap[i]);
 }
 
+/* Memory for a bitmap: all zero, and to be left so. */
+static uint64_t *zero_bitmap(struct vmig_served *s, size_t len)
+{
+	if (len > s->bitmap_size) {
+		free(s->bitmap);
+		s->bitmap = calloc(1, len);
+		s->bitmap_size = s->bitmap ? len : 0;
+	}
+	return s->bitmap;
+}
+
+static int report(struct vmig_served *s, const struct vmig_vu_log_report *req, uint64_t *bitmap)
+{
+	if (s->log.all)
+		return report_all(s, req, bitmap);
+	return vmig_device_dma_log_report(s->dev, req->iova, req->length, req->page_size, bitmap);
+}
+
+static int reply_report(struct vmig_served *s, struct vmig_slink_msg *m, const struct vmig_vu_log_report *req,
+			uint64_t *bitmap)
+{
+	struct vmig_vu_feature head = { .argsz = report_size(req),
+					.flags = VMIG_VU_FEATURE_GET | VMIG_VU_FEATURE_DMA_LOGGING_REPORT };
+	uint8_t out[VMIG_VU_FEATURE_SIZE + VMIG_VU_LOG_REPORT_SIZE];
+	struct vmig_cursor o = vmig_cursor_into(out, sizeof(out));
+	struct iovec iov = { bitmap, req->bitmap_len };
+
+	to_wire(bitmap, req->bitmap_len);
+	vmig_vu_feature_encode(&o, &head);
+	vmig_vu_log_report_encode(&o, req);
+	return vmig_served_reply(s, m, out, sizeof(out), &iov, 1, NULL, 0);
+}
+
 int vmig_served_log_report(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c)
 {
-	uint8_t out[VMIG_VU_FEATURE_SIZE + VMIG_VU_LOG_REPORT_SIZE];
-	struct vmig_cursor o = vmig_cursor_into(out, sizeof(out)),
-			   request = vmig_cursor_over(m->body, m->body_len);
-	struct vmig_vu_feature head = { .flags = VMIG_VU_FEATURE_GET | VMIG_VU_FEATURE_DMA_LOGGING_REPORT };
+	struct vmig_cursor request = vmig_cursor_over(m->body, m->body_len);
 	struct vmig_vu_log_report req;
-	struct iovec iov;
 	uint64_t *bitmap;
 	int r = vmig_vu_log_report_decode(c, &req);
 
 	if (r < 0)
 		return r;
-	head.argsz = (uint32_t)(sizeof(out) + req.bitmap_len);
-	if (!s->log.on || vmig_cursor_u32(&request) < head.argsz)
+	if (!s->log.on || vmig_cursor_u32(&request) < report_size(&req))
 		return -EINVAL;
-	bitmap = vmig_served_data(s, req.bitmap_len);
+	bitmap = zero_bitmap(s, req.bitmap_len);
 	if (!bitmap)
 		return -ENOMEM;
+	r = report(s, &req, bitmap);
+	if (!r)
+		r = reply_report(s, m, &req, bitmap);
+	/* Here and not before the report: the client is busy with the answer meanwhile. */
 	memset(bitmap, 0, req.bitmap_len);
-	if (s->log.all)
-		r = report_all(s, &req, bitmap);
-	else
-		r = vmig_device_dma_log_report(s->dev, req.iova, req.length, req.page_size, bitmap);
-	if (r < 0)
-		return r;
-	to_wire(bitmap, req.bitmap_len);
-	vmig_vu_feature_encode(&o, &head);
-	vmig_vu_log_report_encode(&o, &req);
-	iov = (struct iovec){ bitmap, req.bitmap_len };
-	return vmig_served_reply(s, m, out, sizeof(out), &iov, 1, NULL, 0);
+	return r;
 }

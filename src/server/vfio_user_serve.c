@@ -173,5 +173,6 @@ void vmig_served_free(struct vmig_served *s)
 	vmig_slink_free(s->link);
 	free(s->maps);
 	free(s->data);
+	free(s->bitmap);
 	free(s);
 }
