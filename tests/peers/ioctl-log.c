@@ -7,10 +7,12 @@
  *
  * that is, the state before, the one asked for, and the errno; and what was written into a RESUMING device. Out of STOP_COPY into PRE_COPY or PRE_COPY_P2P a kernel of
  * before 2026 loops for ever: such a request is written down as FORBIDDEN and kept from the kernel.
+ * IOCTL_KILL=N: the process dies by SIGKILL after the line N that it writes.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ struct request {
 	struct vmig_uapi_device_feature_mig_state state;
 };
 
+static int lines;           /* written by this process; one thread at a time has the device */
 static int loading_fd = -1; /* of the last device that went to RESUMING */
 
 typedef ssize_t write_fn(int fd, const void *buf, size_t len);
@@ -54,6 +57,8 @@ static void put(const char *format, ...)
 	vdprintf(fd, format, ap);
 	va_end(ap);
 	close(fd);
+	if (getenv("IOCTL_KILL") && ++lines == atoi(getenv("IOCTL_KILL")))
+		kill(getpid(), SIGKILL);
 }
 
 static int set_state(int fd, struct request *set)
