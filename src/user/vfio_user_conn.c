@@ -324,18 +324,6 @@ static int pump(struct vmig_vuc *v, size_t hint, struct vmig_vuc_wait *wait)
 	return vmig_vu_is_reply(&h) ? receive_reply(v, &h, wait) : receive_command(v, &h, wait);
 }
 
-/* A whole small message is in the buffer: it costs nothing to deal with it, and nobody else may come for long. */
-static bool message_buffered(struct vmig_vuc *v)
-{
-	struct vmig_vu_header h;
-	struct vmig_cursor c;
-
-	if (vmig_vuc_in_buffered(&v->in) < VMIG_VU_HEADER_SIZE)
-		return false;
-	c = vmig_cursor_over(v->in.buf + v->in.start, VMIG_VU_HEADER_SIZE);
-	return vmig_vu_header_decode(&c, &h) < 0 || h.size <= vmig_vuc_in_buffered(&v->in);
-}
-
 /* How far the next message may be read at once: as far as the oldest call's reply goes, if that is small. */
 static size_t hint_of(const struct vmig_vuc *v)
 {
@@ -359,8 +347,6 @@ static int lead(struct vmig_vuc *v, struct vmig_vuc_wait *wait)
 	v->leading = true;
 	pthread_mutex_unlock(&v->lock);
 	r = pump(v, hint, wait);
-	while (!r && message_buffered(v))
-		r = pump(v, VMIG_VU_HEADER_SIZE, wait);
 	pthread_mutex_lock(&v->lock);
 	v->leading = false;
 	return r;

@@ -394,24 +394,33 @@ static struct peer_msg *wait_reply(struct peer *p, int fd, uint16_t id)
 	}
 }
 
-int peer_dma(struct peer *p, bool write, uint64_t address, void *buf, uint64_t len)
+static int dma_fd(const struct peer *p)
 {
-	int fd = p->twin_fd >= 0 ? p->twin_fd : p->fd;
+	return p->twin_fd >= 0 ? p->twin_fd : p->fd;
+}
+
+uint16_t peer_dma_start(struct peer *p, bool write, uint64_t address, const void *buf, uint64_t len)
+{
 	uint16_t id = p->next_id++;
 	size_t payload = 16 + (write ? (size_t)len : 0);
 	uint8_t *body = malloc(payload);
 	uint32_t head[] = { id | (uint32_t)(write ? PEER_DMA_WRITE : PEER_DMA_READ) << 16,
 			    (uint32_t)(PEER_HEADER + payload), 0, 0 };
-	struct peer_msg *reply;
-	int r;
 
 	peer_put64(body, address);
 	peer_put64(body + 8, len);
 	if (write)
 		memcpy(body + 16, buf, (size_t)len);
-	message_to(p, fd, head, body, payload, NULL, 0);
+	message_to(p, dma_fd(p), head, body, payload, NULL, 0);
 	free(body);
-	reply = wait_reply(p, fd, id);
+	return id;
+}
+
+int peer_dma_finish(struct peer *p, uint16_t id, bool write, uint64_t address, void *buf, uint64_t len)
+{
+	struct peer_msg *reply = wait_reply(p, dma_fd(p), id);
+	int r;
+
 	if (!reply)
 		return ECONNRESET;
 	r = reply->flags & ERROR ? (int)reply->error : 0;
@@ -424,6 +433,11 @@ int peer_dma(struct peer *p, bool write, uint64_t address, void *buf, uint64_t l
 	}
 	free_msg(reply);
 	return r;
+}
+
+int peer_dma(struct peer *p, bool write, uint64_t address, void *buf, uint64_t len)
+{
+	return peer_dma_finish(p, peer_dma_start(p, write, address, buf, len), write, address, buf, len);
 }
 
 /* --- life --------------------------------------------------------------------------------- */

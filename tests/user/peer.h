@@ -102,7 +102,10 @@ void peer_reply(struct peer *p, const struct peer_msg *m, const void *body, size
 void peer_error(struct peer *p, const struct peer_msg *m, int error);
 /** The ordinary answer. */
 void peer_answer(struct peer *p, struct peer_msg *m);
-/** DMA by message: on the twin socket if there is one. 0 or the client's errno, positive. */
+/** A message of the peer's own; and its reply's errno, positive. The replies are to be waited for in order. */
+uint16_t peer_dma_start(struct peer *p, bool write, uint64_t address, const void *buf, uint64_t len);
+int peer_dma_finish(struct peer *p, uint16_t id, bool write, uint64_t address, void *buf, uint64_t len);
+/** Both. DMA by message: on the twin socket if there is one. 0 or the client's errno, positive. */
 int peer_dma(struct peer *p, bool write, uint64_t address, void *buf, uint64_t len);
 
 static inline uint32_t peer_u32(const uint8_t *at)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "peer.h"
@@ -147,6 +148,39 @@ TEST(on_the_twin_socket_during_a_call)
 TEST(on_the_twin_socket_while_nobody_calls)
 {
 	both_ways(twin, true);
+}
+
+#define N_AT_ONCE 8
+
+/* A server that sends all its questions before it reads an answer. */
+static void ask_many(struct peer *p, struct doorbell *bell)
+{
+	uint16_t ids[N_AT_ONCE];
+
+	for (int i = 0; i < N_AT_ONCE; i++)
+		ids[i] = peer_dma_start(p, i % 3 == 2, IOVA, bell->buf, SIZE);
+	for (int i = 0; i < N_AT_ONCE; i++)
+		bell->result |= peer_dma_finish(p, ids[i], i % 3 == 2, IOVA, bell->buf, SIZE);
+}
+
+static void many(bool after)
+{
+	struct setup s;
+
+	setup(&s, NULL);
+	s.bell->ring = ask_many;
+	s.bell->after = after;
+	map(&s, IOVA, SIZE, VMIG_DMA_READ | VMIG_DMA_WRITE, s.memory);
+	memcpy(s.bell->buf, s.memory, SIZE);
+	ck_assert_int_eq(ring(&s, false, 0, 0), 0);
+	ck_assert_mem_eq(s.bell->buf, s.memory, SIZE);
+	teardown(&s);
+}
+
+TEST(many_at_once)
+{
+	many(false);
+	many(true);
 }
 
 static void checked(const char *caps)
@@ -315,12 +349,24 @@ TEST(through_the_users_own_functions)
 	teardown(&s);
 }
 
+struct unmapper {
+	struct setup *s;
+	sem_t done;
+};
+
 static void *unmap_all(void *opaque)
 {
-	struct setup *s = opaque;
+	struct unmapper *u = opaque;
 
-	ck_assert_int_eq(vmig_device_unmap_dma(s->dev, IOVA, SIZE), 0);
+	ck_assert_int_eq(vmig_device_unmap_dma(u->s->dev, IOVA, SIZE), 0);
+	sem_post(&u->done);
 	return NULL;
+}
+
+/* The answer is never waited for. */
+static void ask_only(struct peer *p, struct doorbell *bell)
+{
+	peer_dma_start(p, false, bell->iova, NULL, bell->len);
 }
 
 /* The server lies: it lets go, and its access is still under way in the idle thread. */
@@ -329,17 +375,26 @@ TEST(unmap_waits_for_an_access_under_way)
 	struct elsewhere e = { .slow = true };
 	struct vmig_dma_io io;
 	struct setup s;
+	struct unmapper u = { .s = &s };
+	struct timespec soon;
 	pthread_t thread;
 	uint32_t v = 0;
 
+	sem_init(&u.done, 0, 0);
 	setup(&s, twin);
 	map_elsewhere(&s, &e, &io);
-	s.bell->after = true;
+	s.bell->ring = ask_only;
 	s.bell->iova = IOVA;
 	s.bell->len = 8;
 	ck_assert_int_eq(vmig_device_region_write(s.dev, 0, 0, &v, 4), 0);
 	sem_wait(&e.entered);
-	ck_assert_int_eq(pthread_create(&thread, NULL, unmap_all, &s), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, unmap_all, &u), 0);
+	/* It must not come back; a short while is given to it to do so. */
+	clock_gettime(CLOCK_REALTIME, &soon);
+	soon.tv_nsec += 30 * 1000000;
+	soon.tv_sec += soon.tv_nsec / 1000000000;
+	soon.tv_nsec %= 1000000000;
+	ck_assert_int_eq(sem_timedwait(&u.done, &soon), -1);
 	ck_assert(!e.left);
 	sem_post(&e.go);
 	pthread_join(thread, NULL);
@@ -523,10 +578,10 @@ TEST(junk_on_the_twin_socket_ends_it_all)
 }
 
 HARNESS("client-dma", T(during_a_call), T(while_nobody_calls), T(on_the_twin_socket_during_a_call),
-	T(on_the_twin_socket_while_nobody_calls), T(is_checked), T(is_checked_on_the_twin_socket),
-	T(a_mapping_by_fd_is_passed_on), T(overlaps_and_too_many_are_refused_here),
-	T(a_mapping_that_the_server_refuses_is_none), T(through_the_users_own_functions),
-	T(unmap_waits_for_an_access_under_way), T(unknown_commands_are_refused),
-	T(a_command_that_is_too_large), T(a_command_with_a_descriptor),
+	T(on_the_twin_socket_while_nobody_calls), T(many_at_once), T(is_checked),
+	T(is_checked_on_the_twin_socket), T(a_mapping_by_fd_is_passed_on),
+	T(overlaps_and_too_many_are_refused_here), T(a_mapping_that_the_server_refuses_is_none),
+	T(through_the_users_own_functions), T(unmap_waits_for_an_access_under_way),
+	T(unknown_commands_are_refused), T(a_command_that_is_too_large), T(a_command_with_a_descriptor),
 	T(commands_that_contradict_themselves), T(no_reply_is_respected),
 	T(junk_on_the_twin_socket_ends_it_all))

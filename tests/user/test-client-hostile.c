@@ -258,6 +258,7 @@ static void error_with_descriptor(struct peer *p, struct peer_msg *m)
 static const struct wrong headers[] = {
 	{ "id", PEER_REGION_READ, 0, wrong_id, read_register, -EPROTO },
 	{ "command", PEER_REGION_READ, 0, wrong_command, read_register, -EPROTO },
+	{ "command, of an empty reply", PEER_DMA_MAP, 0, wrong_command, map_and_unmap, -EPROTO },
 	{ "type", PEER_REGION_READ, 0, wrong_type, read_register, -EPROTO },
 	{ "size 15", PEER_REGION_READ, 0, size_below_header, read_register, -EPROTO },
 	{ "size 4 GiB", PEER_REGION_READ, 0, size_of_4g, read_register, -EPROTO },
@@ -415,6 +416,15 @@ static void io_count_beyond(struct peer *p, struct peer_msg *m)
 	io_fds(p, m, 0x10000000, 0);
 }
 
+/* All is well but for the descriptors, of which no message may bring so many. */
+static void io_forty_fds(struct peer *p, struct peer_msg *m)
+{
+	uint8_t body[16] = { 16 };
+	int fds[40] = { 0 };
+
+	peer_message(p, m->id, m->command, REPLY, 0, body, sizeof(body), fds, 40);
+}
+
 static void too_many_irqs(struct peer *p, struct peer_msg *m)
 {
 	uint8_t body[16] = { 0 };
@@ -454,6 +464,7 @@ static const struct wrong bodies[] = {
 	{ "region info: vast argsz", PEER_REGION_INFO, 0, vast_argsz, query_region, -EPROTO },
 	{ "io fds: index beyond", PEER_IO_FDS, 0, io_fd_beyond, query_ioeventfds, -EPROTO },
 	{ "io fds: count beyond", PEER_IO_FDS, 0, io_count_beyond, query_ioeventfds, -EPROTO },
+	{ "io fds: forty descriptors", PEER_IO_FDS, 0, io_forty_fds, query_ioeventfds, -EPROTO },
 	{ "io fds: no body", PEER_IO_FDS, 0, no_body, query_ioeventfds, -EPROTO },
 	{ "irq info: too many", PEER_IRQ_INFO, 0, too_many_irqs, query_irq, -EPROTO },
 	{ "irq info: no body", PEER_IRQ_INFO, 0, no_body, query_irq, -EPROTO },

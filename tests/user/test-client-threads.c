@@ -3,8 +3,11 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "peer.h"
 
@@ -245,6 +248,130 @@ TEST(a_large_write_behind_data_asked_for_ahead)
 	teardown(&s);
 }
 
+/* --- out of order ------------------------------------------------------------------------- */
+
+struct held {
+	struct setup *s;
+	struct peer_msg first; /* its id and command */
+	bool holds;
+	sem_t held;
+};
+
+static void *read_register(void *opaque)
+{
+	struct held *h = opaque;
+	uint32_t v;
+
+	ck_assert_int_eq(vmig_device_region_read(h->s->dev, 0, 0, &v, 4), -EPERM);
+	return NULL;
+}
+
+/* An error reply, shorter than the reply that is expected, and in the same bytes another's, with a descriptor. */
+static bool hook_glue(struct peer *p, struct peer_msg *m)
+{
+	struct held *h = p->opaque;
+	uint8_t both[16 + 16 + 32] = { 0 };
+	int fd;
+
+	if (m->command == PEER_REGION_READ) {
+		h->first = *m;
+		sem_post(&h->held);
+		return true;
+	}
+	if (m->command != PEER_REGION_INFO)
+		return false;
+	fd = memfd_create("region", MFD_CLOEXEC);
+	ck_assert_int_eq(ftruncate(fd, 4096), 0);
+	peer_put32(both, h->first.id | (uint32_t)PEER_REGION_READ << 16);
+	peer_put32(both + 4, 16);
+	peer_put32(both + 8, 1 | 1u << 5);
+	peer_put32(both + 12, EPERM);
+	peer_put32(both + 16, m->id | (uint32_t)PEER_REGION_INFO << 16);
+	peer_put32(both + 20, 16 + 32);
+	peer_put32(both + 24, 1);
+	peer_put32(both + 32, 32);
+	peer_put32(both + 36, 7);
+	peer_put64(both + 48, 4096);
+	peer_send(p, both, sizeof(both), &fd, 1);
+	close(fd);
+	return true;
+}
+
+TEST(a_descriptor_goes_to_whose_message_it_came_with)
+{
+	struct setup s = { .dma_every = 0 };
+	struct held h = { .s = &s };
+	struct vmig_region region;
+	pthread_t thread;
+
+	sem_init(&h.held, 0, 0);
+	setup(&s, NULL, 0);
+	s.p.opaque = &h;
+	s.p.hook = hook_glue;
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_register, &h), 0);
+	sem_wait(&h.held);
+	ck_assert_int_eq(vmig_device_query_region(s.dev, 0, &region), 0);
+	ck_assert_uint_eq(region.size, 4096);
+	ck_assert_int_ge(region.fd, 0);
+	pthread_join(thread, NULL);
+	teardown(&s);
+}
+
+/* A read that PRE_COPY was asked for is answered in STOP_COPY: its emptiness is no end. */
+static bool hook_late(struct peer *p, struct peer_msg *m)
+{
+	struct held *h = p->opaque;
+	uint8_t none[8] = { 8 };
+
+	if (m->command == PEER_DATA_READ && p->state == VMIG_STATE_PRE_COPY && !h->holds) {
+		h->first = *m;
+		h->holds = true;
+		sem_post(&h->held);
+		return true;
+	}
+	if (m->command == PEER_REGION_READ)
+		peer_reply(p, &h->first, none, 8);
+	return false;
+}
+
+struct reader {
+	struct vmig_session *session;
+	ssize_t n;
+	uint8_t buf[1000];
+};
+
+static void *read_once(void *opaque)
+{
+	struct reader *r = opaque;
+
+	r->n = vmig_session_readv(r->session, &(struct iovec){ r->buf, sizeof(r->buf) }, 1);
+	return NULL;
+}
+
+TEST(an_empty_read_of_before_is_no_end)
+{
+	struct setup s = { .dma_every = 0 };
+	struct held h = { .s = &s };
+	struct reader reader;
+	pthread_t thread;
+	uint32_t v;
+
+	sem_init(&h.held, 0, 0);
+	setup(&s, NULL, 700);
+	s.p.opaque = &h;
+	s.p.hook = hook_late;
+	ck_assert_int_eq(vmig_device_set_state(s.dev, VMIG_STATE_PRE_COPY, VMIG_STATE_NONE, &reader.session),
+			 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_once, &reader), 0);
+	sem_wait(&h.held);
+	ck_assert_int_eq(vmig_device_set_state(s.dev, VMIG_STATE_STOP_COPY, VMIG_STATE_NONE, NULL), 0);
+	ck_assert_int_eq(vmig_device_region_read(s.dev, 0, 0, &v, 4), 0);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(reader.n, 700);
+	vmig_session_close(reader.session);
+	teardown(&s);
+}
+
 /* --- one hangs, all are told -------------------------------------------------------------- */
 
 static bool hook_hang(struct peer *p, struct peer_msg *m)
@@ -281,4 +408,5 @@ TEST(a_server_that_hangs)
 HARNESS("client-threads", T(registers), T_SLOW(registers_with_dma, 60),
 	T_SLOW(registers_with_dma_on_a_twin_socket, 60), T(registers_in_segments), T(saving),
 	T_SLOW(saving_with_dma, 60), T(loading), T_SLOW(loading_with_dma, 60),
-	T(a_large_write_behind_data_asked_for_ahead), T(a_server_that_hangs))
+	T(a_large_write_behind_data_asked_for_ahead), T(a_descriptor_goes_to_whose_message_it_came_with),
+	T(an_empty_read_of_before_is_no_end), T(a_server_that_hangs))
