@@ -245,8 +245,12 @@ TEST(bars_tell_their_sizes)
 TEST(a_reset_leads_to_power_on)
 {
 	uint64_t digest;
+	uint8_t before[256], after[256];
 	struct rig rig;
 
+	rig.dev = rig_open("nic,state=1M");
+	ck_assert_int_eq(vmig_device_region_read(rig.dev, VMIG_REGION_PCI_CONFIG, 0, before, 256), 0);
+	vmig_device_close(rig.dev);
 	rig_init(&rig, "nic,state=1M");
 	rig_wait(rig.w, 100);
 	ck_assert_int_eq(workload_quiesce(rig.w), 0);
@@ -256,6 +260,8 @@ TEST(a_reset_leads_to_power_on)
 	ck_assert_uint_eq(rig_wrong(rig.dev), 0);
 	ck_assert_uint_eq(rig_register(rig.dev, NIC_RECORDS), 0);
 	ck_assert_uint_eq(rig_register(rig.dev, NIC_QUEUE(0) + NIC_QUEUE_CONTROL), 0);
+	ck_assert_int_eq(vmig_device_region_read(rig.dev, VMIG_REGION_PCI_CONFIG, 0, after, 256), 0);
+	ck_assert_mem_eq(before, after, 256);
 	digest = rig_digest(rig.dev);
 	rig_done(&rig);
 	/* As one that has never done anything. */
