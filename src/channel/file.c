@@ -25,11 +25,11 @@
 
 struct file_channel {
 	int fd, wake_fd;
-	uint32_t timeout_ms; /* atomic: may be set while another thread waits */
-	bool regular;        /* never blocks, may be rewound */
-	bool blocking;       /* a pipe that could not be made non-blocking */
-	char *path;          /* the name at the commit; NULL: it has one, or needs none */
-	char *temp;          /* the name until then; NULL: it has none */
+	_Atomic uint32_t timeout_ms;
+	bool regular;  /* never blocks, may be rewound */
+	bool blocking; /* a pipe that could not be made non-blocking */
+	char *path;    /* the name at the commit; NULL: it has one, or needs none */
+	char *temp;    /* the name until then; NULL: it has none */
 };
 
 static int file_wait(struct file_channel *f, short events)
@@ -38,8 +38,7 @@ static int file_wait(struct file_channel *f, short events)
 
 	if (f->regular)
 		return poll(&down, 1, 0) > 0 ? -ECONNRESET : 0;
-	return vmig_channel_wait(f->fd, events, f->wake_fd,
-				 __atomic_load_n(&f->timeout_ms, __ATOMIC_RELAXED));
+	return vmig_channel_wait(f->fd, events, f->wake_fd, f->timeout_ms);
 }
 
 /* write(2) knows no MSG_NOSIGNAL: the signal is held back, and taken if this call has caused it. */
@@ -120,7 +119,7 @@ static void file_set_timeout(void *self, uint32_t ms)
 {
 	struct file_channel *f = self;
 
-	__atomic_store_n(&f->timeout_ms, ms, __ATOMIC_RELAXED);
+	f->timeout_ms = ms;
 }
 
 static void file_shutdown(void *self)

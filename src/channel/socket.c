@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -14,13 +15,13 @@
 
 struct socket_channel {
 	int fd;
-	uint32_t timeout_ms; /* atomic: may be set while another thread waits */
-	bool down;           /* atomic; set once */
+	_Atomic uint32_t timeout_ms;
+	atomic_bool down; /* set once */
 };
 
 static bool is_down(struct socket_channel *s)
 {
-	return __atomic_load_n(&s->down, __ATOMIC_ACQUIRE);
+	return atomic_load(&s->down);
 }
 
 static int socket_send(void *self, const struct iovec *iov, int n)
@@ -46,7 +47,7 @@ static int socket_send(void *self, const struct iovec *iov, int n)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
-		r = vmig_channel_wait(s->fd, POLLOUT, -1, __atomic_load_n(&s->timeout_ms, __ATOMIC_RELAXED));
+		r = vmig_channel_wait(s->fd, POLLOUT, -1, s->timeout_ms);
 		if (r)
 			return r;
 	}
@@ -70,7 +71,7 @@ static ssize_t socket_recv(void *self, const struct iovec *iov, int n)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
-		r = vmig_channel_wait(s->fd, POLLIN, -1, __atomic_load_n(&s->timeout_ms, __ATOMIC_RELAXED));
+		r = vmig_channel_wait(s->fd, POLLIN, -1, s->timeout_ms);
 		if (r)
 			return r;
 	}
@@ -80,7 +81,7 @@ static void socket_set_timeout(void *self, uint32_t ms)
 {
 	struct socket_channel *s = self;
 
-	__atomic_store_n(&s->timeout_ms, ms, __ATOMIC_RELAXED);
+	s->timeout_ms = ms;
 }
 
 static void socket_shutdown(void *self)
@@ -88,7 +89,7 @@ static void socket_shutdown(void *self)
 	struct socket_channel *s = self;
 
 	/* What was sent still arrives; a poll in another thread wakes up. */
-	__atomic_store_n(&s->down, true, __ATOMIC_RELEASE);
+	atomic_store(&s->down, true);
 	shutdown(s->fd, SHUT_RDWR);
 }
 

@@ -70,12 +70,24 @@ void counter_work(struct counter *counter, int times)
 bool counter_is_whole(struct counter *counter)
 {
 	uint64_t sum = 0;
+	bool whole;
 
 	pthread_mutex_lock(&counter->lock);
 	for (size_t i = 0; i < counter->config.size / 8; i++)
 		sum += counter->memory[i];
+	whole = sum == counter->done;
 	pthread_mutex_unlock(&counter->lock);
-	return sum == counter->done;
+	return whole;
+}
+
+uint64_t counter_done(struct counter *counter)
+{
+	uint64_t done;
+
+	pthread_mutex_lock(&counter->lock);
+	done = counter->done;
+	pthread_mutex_unlock(&counter->lock);
+	return done;
 }
 
 uint32_t counter_state(struct counter *counter)

@@ -65,6 +65,7 @@ void counter_close(struct counter *counter);
 void counter_work(struct counter *counter, int times);
 /** Nothing lost, nothing doubled. */
 bool counter_is_whole(struct counter *counter);
+uint64_t counter_done(struct counter *counter);
 uint32_t counter_state(struct counter *counter);
 
 struct counter_arc {
