@@ -32,7 +32,8 @@ int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, st
 void vmig_listener_free(struct vmig_listener *listener);
 
 /** A file or pipe, one way: for writing, or for reading. "-" is standard output or input.
- *  A file that is written gets its name only in vmig_channel_close() after vmig_channel_commit(): a failed save leaves no file. */
+ *  A file that is written gets its name only in vmig_channel_commit(): a failed save leaves no file, and an
+ *  older file of that name stays as it was until then. */
 int vmig_channel_file(const char *path, bool writing, struct vmig_channel **ret, struct vmig_error *ret_error);
 /** Any connected socket, both ways. Takes @fd over. */
 int vmig_channel_socket(int fd, struct vmig_channel **ret);
