@@ -68,6 +68,16 @@ void vmig_driver_save_record(struct vmig_driver *driver, uint32_t device)
 	}
 }
 
+/* How much is allocated for @len bytes: a power of two, so that growing copies little. */
+static size_t room_for(size_t len)
+{
+	size_t room = PIECE_BYTES;
+
+	while (room < len)
+		room *= 2;
+	return room;
+}
+
 int vmig_driver_keep_piece(struct vmig_driver *driver, uint32_t device, const void *payload, uint32_t len)
 {
 	struct vmig_cursor c = vmig_cursor_over(payload, len);
@@ -78,7 +88,9 @@ int vmig_driver_keep_piece(struct vmig_driver *driver, uint32_t device, const vo
 	if (vmig_user_piece_get(&c, &piece))
 		return 0;
 	/* Grows with what has come, not with what is announced. */
-	grown = realloc(kept->iov_base, kept->iov_len + piece.len + 1);
+	grown = kept->iov_base;
+	if (!grown || room_for(kept->iov_len) < kept->iov_len + piece.len)
+		grown = realloc(grown, room_for(kept->iov_len + piece.len));
 	if (!grown)
 		return -ENOMEM;
 	memcpy((char *)grown + kept->iov_len, piece.bytes, piece.len);

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -490,30 +491,31 @@ static bool over(const struct sim *sim)
 	return true;
 }
 
+static void init_device(struct sim_device *d, struct vmig_device_info *info, uint64_t features)
+{
+	*d = (struct sim_device){
+		.features = features,
+		.state = VMIG_STATE_RUNNING,
+		.initial = features & VMIG_MIGRATION_PRE_COPY ? 1000 : 0,
+		.rest = 100,
+	};
+	info->migration_flags = features;
+	info->has = VMIG_HAS_PRECOPY_INFO | VMIG_HAS_STOP_COPY_SIZE;
+	info->flags = VMIG_DEVICE_FLAG_RESET;
+	snprintf(info->identity, sizeof(info->identity), "sim");
+	snprintf(info->format, sizeof(info->format), "v2");
+	snprintf(info->name, sizeof(info->name), "sim");
+}
+
 void sim_init(struct sim *sim, uint32_t n, const uint64_t *features, uint32_t n_features, unsigned int seed)
 {
 	memset(sim, 0, sizeof(*sim));
 	sim->n = n;
 	sim->seed = seed;
 	sim->now = NS_PER_S;
-	for (int s = 0; s < 2; s++) {
-		for (uint32_t i = 0; i < n; i++) {
-			struct sim_device *d = &sim->side[s].real[i];
-			struct vmig_device_info *info = &sim->side[s].devices[i].info;
-
-			*d = (struct sim_device){ .features = features[i % n_features],
-						  .state = VMIG_STATE_RUNNING,
-						  .initial = d->features & VMIG_MIGRATION_PRE_COPY ? 1000 : 0,
-						  .rest = 100 };
-			d->initial = d->features & VMIG_MIGRATION_PRE_COPY ? 1000 : 0;
-			info->migration_flags = d->features;
-			info->has = VMIG_HAS_PRECOPY_INFO | VMIG_HAS_STOP_COPY_SIZE;
-			info->flags = VMIG_DEVICE_FLAG_RESET;
-			memcpy(info->identity, "sim", 4);
-			memcpy(info->format, "v2", 3);
-			memcpy(info->name, "sim", 4);
-		}
-	}
+	for (uint32_t i = 0; i < 2 * n; i++)
+		init_device(&sim->side[i % 2].real[i / 2], &sim->side[i % 2].devices[i / 2].info,
+			    features[i / 2 % n_features]);
 	sim_set_config(sim, &(struct vmig_core_config){ .downtime_ns = 300 * NS_PER_MS,
 							.timeout_ns = NS_PER_S,
 							.max_rounds = 30 });
