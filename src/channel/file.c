@@ -25,11 +25,11 @@
 
 struct file_channel {
 	int fd, wake_fd;
-	_Atomic uint32_t timeout_ms;
-	bool regular;  /* never blocks, may be rewound */
-	bool blocking; /* a pipe that could not be made non-blocking */
-	char *path;    /* the name at the commit; NULL: it has one, or needs none */
-	char *temp;    /* the name until then; NULL: it has none */
+	_Atomic uint32_t timeout_ms; /* may be set while another thread waits */
+	bool regular;                /* never blocks, may be rewound */
+	bool blocking;               /* a pipe that could not be made non-blocking */
+	char *path;                  /* the name at the commit; NULL: it has one, or needs none */
+	char *temp;                  /* the name until then; NULL: it has none */
 };
 
 static int file_wait(struct file_channel *f, short events)

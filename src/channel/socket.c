@@ -15,8 +15,8 @@
 
 struct socket_channel {
 	int fd;
-	_Atomic uint32_t timeout_ms;
-	atomic_bool down; /* set once */
+	_Atomic uint32_t timeout_ms; /* may be set while another thread waits */
+	atomic_bool down;            /* set once */
 };
 
 static bool is_down(struct socket_channel *s)
