@@ -67,7 +67,8 @@ struct vmig_model_ops {
 	void (*close)(void *opaque);
 };
 
-/** What a model is: constant. Copied by vmig_model_new(), but for the fds, which pass to the model. */
+/** What a model is: constant. Copied by vmig_model_new(), but for the fds, which pass to the model (those of
+ *  regions with VMIG_REGION_MMAP, and of ioeventfds unless -1; one fd may stand in several places). */
 struct vmig_model_config {
 	const char *name;	  /* "nic" */
 	const char *identity;	  /* see struct vmig_device_info */

@@ -308,8 +308,12 @@ static struct vmig_model *new_model(const struct vmig_model_ops *ops, void *opaq
 		free_model(model);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < model->n_regions; i++)
+	for (uint32_t i = 0; i < model->n_regions; i++) {
 		model->regions[i].index = i;
+		/* An author who left it 0 does not mean the program's standard input. */
+		if (!(model->regions[i].flags & VMIG_REGION_MMAP))
+			model->regions[i].fd = -1;
+	}
 	return model;
 }
 
