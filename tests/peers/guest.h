@@ -11,7 +11,7 @@ struct guest_test {
 	void (*fn)(void);
 };
 
-static unsigned int guest_failed_checks;
+extern unsigned int guest_failed_checks; /* defined by the program */
 
 #define CHECK(expression)                                                                                    \
 	({                                                                                                   \
