@@ -221,11 +221,22 @@ void vmig_core_device_reason(struct vmig_core *core, uint32_t device, int code, 
 
 /* --- the way back --- */
 
+/*
+ * A destination that is found in STOP stays there: it may be the source of an earlier migration, whose device runs
+ * elsewhere by now.
+ */
+static bool stays_stopped(const struct vmig_core *core, uint32_t state)
+{
+	return state == VMIG_STATE_STOP && !core->config.source;
+}
+
 static void back(struct vmig_core *core, uint32_t i, uint32_t step)
 {
 	struct vmig_core_device *dev = &core->devices[i];
 	uint32_t state = dev->state;
 
+	if (step > VMIG_BACK_STOP && stays_stopped(core, state))
+		return;
 	if (step == VMIG_BACK_QUERY && state == VMIG_STATE_NONE)
 		vmig_core_job(core, i, VMIG_JOB_QUERY_STATE);
 	/* Only before anything was begun: what such a device held is lost already. */
@@ -262,7 +273,7 @@ bool vmig_core_found(struct vmig_core *core)
 
 		if (!dev->moved)
 			continue;
-		if (dev->state != VMIG_STATE_RUNNING) {
+		if (dev->state != VMIG_STATE_RUNNING && !stays_stopped(core, dev->state)) {
 			if (!core->config.source)
 				vmig_core_all_run(core);
 			vmig_core_fail(core, VMIG_NOT_DONE);

@@ -181,10 +181,15 @@ static bool fault_now(struct sim *sim, enum sim_fault a, enum sim_fault b)
 	return true;
 }
 
-static void do_state(struct sim_device *d, const struct vmig_core_action *a, struct vmig_core_event *ev)
+static void do_state(struct sim *sim, int s, struct sim_device *d, const struct vmig_core_action *a,
+		     struct vmig_core_event *ev)
 {
+	bool starts = a->target == VMIG_STATE_RUNNING || a->target == VMIG_STATE_RUNNING_P2P;
 	uint32_t next, at = d->state;
 
+	/* What is stopped at a destination may be an earlier source, whose device runs elsewhere. */
+	ck_assert_msg(s == 0 || !starts || at != VMIG_STATE_STOP || sim->side[s].core.committed,
+		      "a stopped destination is run before the commit");
 	while (at != a->target) {
 		ck_assert_msg(!vmig_state_next(d->features, at, a->target, &next), "%s to %s is no way",
 			      vmig_state_name(at), vmig_state_name(a->target));
@@ -245,7 +250,7 @@ static void do_job(struct sim *sim, int s, uint32_t i, struct vmig_core_event *e
 
 	switch (a->job) {
 	case VMIG_JOB_STATE:
-		do_state(d, a, ev);
+		do_state(sim, s, d, a, ev);
 		break;
 	case VMIG_JOB_QUERY_STATE:
 		ev->state = d->state;

@@ -303,6 +303,8 @@ TEST(devices_found_elsewhere_are_brought_back_first)
 	sim->side[0].real[0].state = VMIG_STATE_STOP_COPY;
 	sim->side[0].real[1].state = VMIG_STATE_PRE_COPY_P2P;
 	sim->side[1].real[1].state = VMIG_STATE_RESUMING;
+	/* The simulation itself sees to it that this one is not run before the commit. */
+	sim->side[1].real[0].state = VMIG_STATE_STOP;
 	sim_run(sim);
 	sim_check(sim);
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
