@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/** parse - sizes, times and rates as people write them. The whole text must be one, without blanks or sign. */
+/** parse - sizes, times and rates as people write them: the whole text is one, without blanks or sign. */
 #ifndef MODELS_PARSE_H
 #define MODELS_PARSE_H
 

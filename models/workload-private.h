@@ -62,6 +62,13 @@ int workload_arm(struct workload *w, struct vmig_device *dev);
 void workload_disarm(struct workload *w, struct vmig_device *dev);
 int workload_set_up_queues(struct workload *w, struct vmig_device *dev);
 
+/* --- workload-take.c --------------------------------------------------------------------------- */
+
+/** -EAGAIN. The thread is parked at first. */
+int workload_ensure_thread(struct workload *w);
+/** On return the thread is where it is wanted (WORKLOAD_RUN, ...), or parked by an error. */
+void workload_settle(struct workload *w, int want);
+
 /* --- workload.c ---------------------------------------------------------------------------------- */
 
 /** Map the memory at @iova, or at a free place if 0. */

@@ -50,7 +50,8 @@ int workload_quiesce(struct workload *w);
 /** Undo workload_quiesce(): go on with the device of before, whatever has been loaded since. Returns as workload_start(). */
 int workload_resume(struct workload *w);
 
-/** The user's record. Permitted after workload_quiesce(); does not touch the device. free(*ret). -EINVAL, -ENOMEM. */
+/** The user's record. After workload_quiesce(), and once the device has stopped: what it writes to the memory
+ *  later is not in it. Does not touch the device. free(*ret). -EINVAL, -ENOMEM. */
 int workload_save(struct workload *w, void **ret, size_t *ret_len);
 /**
  * Check and take a record: restore configuration space and interrupts of @dev, map and fill the ring
