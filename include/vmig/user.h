@@ -29,7 +29,9 @@ struct vmig_vfio_user_config {
  *   -ENOENT, -ECONNREFUSED, -EACCES   no socket, nobody listens, not allowed
  *   -EPROTO      what answers is not a vfio-user server, or speaks another major version
  *   -EBUSY       the device has another user
+ *   -ECONNRESET  the server closed the connection while it was asked
  *   -ETIMEDOUT   no answer in time
+ *   -ENAMETOOLONG   @path does not fit a socket's address
  */
 int vmig_open_vfio_user(const char *path, const struct vmig_vfio_user_config *config,
 			struct vmig_device **ret, struct vmig_error *ret_error);

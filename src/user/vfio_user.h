@@ -40,12 +40,15 @@
 
 #define VMIG_VUC_IN_SIZE 4096u
 
-/** How long one may wait. The first recvmsg() relies on SO_RCVTIMEO alone, so that it costs nothing. */
+/**
+ * How long one may wait. recvmsg() alone waits as long as SO_RCVTIMEO says, the whole timeout; so once a
+ * quarter of it has gone by, poll() keeps the deadline. The usual case needs no poll().
+ */
 struct vmig_vuc_wait {
-	uint64_t deadline_ns; /* 0: none */
-	bool begun;           /* SO_RCVTIMEO has been used up, in part: poll from now on */
-	bool try;             /* -EAGAIN instead of waiting for the first byte */
-	bool sending;         /* whoever reads is in the middle of sending a message */
+	uint64_t deadline_ns;  /* 0: none */
+	uint64_t poll_from_ns; /* 0: never */
+	bool try;              /* -EAGAIN instead of waiting for the first byte */
+	bool sending;          /* whoever reads is in the middle of sending a message */
 };
 
 /** A stream of messages with descriptors. Bytes that were read too far stay in @buf for the next message. */

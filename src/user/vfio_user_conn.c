@@ -25,9 +25,11 @@ static const char *command_name(uint16_t command)
 
 static struct vmig_vuc_wait wait_from_now(struct vmig_vuc *v)
 {
-	uint32_t ms = v->timeout_ms;
+	uint64_t timeout = v->timeout_ms * NS_PER_MS, now = vmig_now_ns();
 
-	return (struct vmig_vuc_wait){ .deadline_ns = ms ? vmig_now_ns() + ms * NS_PER_MS : 0 };
+	if (!timeout)
+		return (struct vmig_vuc_wait){ 0 };
+	return (struct vmig_vuc_wait){ .deadline_ns = now + timeout, .poll_from_ns = now + timeout / 4 };
 }
 
 /* --- the end of a call, and of the connection (v->lock is held) --------------------------- */
@@ -378,7 +380,7 @@ void vmig_vuc_read_idle(struct vmig_vuc *v)
 }
 
 /* Sleep until the call is done or the role is free. v->lock is held. */
-static void follow(struct vmig_vuc *v, struct vmig_vuc_call *call, struct vmig_vuc_wait *wait)
+static void follow(struct vmig_vuc *v, struct vmig_vuc_call *call, const struct vmig_vuc_wait *wait)
 {
 	struct timespec until = { .tv_sec = (time_t)(wait->deadline_ns / NS_PER_S),
 				  .tv_nsec = (long)(wait->deadline_ns % NS_PER_S) };
@@ -392,7 +394,6 @@ static void follow(struct vmig_vuc *v, struct vmig_vuc_call *call, struct vmig_v
 	else
 		r = pthread_cond_clockwait(&call->cond, &v->lock, CLOCK_MONOTONIC, &until);
 	call->waiting = false;
-	wait->begun = true;
 	if (r == ETIMEDOUT && call->state != VMIG_VUC_DONE && !v->death.code) {
 		vmig_fault(&why, -ETIMEDOUT, command_name(call->command), "the server does not answer");
 		die_locked(v, &why);
@@ -445,10 +446,12 @@ static int poll_for_room(struct vmig_vuc *v, bool mine, const struct vmig_vuc_wa
 /* The socket is full. Wait until it is not, and read meanwhile if nobody else does. */
 static int make_room(struct vmig_vuc *v, bool leader, struct vmig_vuc_wait *wait)
 {
-	struct vmig_vuc_wait try = { .deadline_ns = wait->deadline_ns, .try = true, .sending = true };
+	struct vmig_vuc_wait try = *wait;
 	bool mine = leader;
 	int r;
 
+	try.try = true;
+	try.sending = true;
 	if (!leader) {
 		pthread_mutex_lock(&v->lock);
 		mine = !v->leading;

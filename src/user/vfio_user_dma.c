@@ -7,6 +7,7 @@
  * unmap returns when no access is under way.
  */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -353,19 +354,32 @@ static void *run_idle(void *p)
 	return NULL;
 }
 
+/* The program's signals are not for this thread, but for those that its own accesses raise. */
+static int create_thread(struct vmig_vuc *v, void *(*run)(void *))
+{
+	sigset_t mask, before;
+	int r;
+
+	sigfillset(&mask);
+	sigdelset(&mask, SIGBUS);
+	sigdelset(&mask, SIGSEGV);
+	pthread_sigmask(SIG_SETMASK, &mask, &before);
+	r = -pthread_create(&v->server, NULL, run, v);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
 /* @by_message: the server has no other way to some mapping. */
 static int start_server(struct vmig_vuc *v, bool by_message)
 {
+	bool twin = v->twin_fd >= 0;
 	int r = 0;
 
 	pthread_mutex_lock(&v->lock);
-	if (!v->has_server && (by_message || v->twin_fd >= 0)) {
-		if (v->twin_fd < 0) {
+	if (!v->has_server && (by_message || twin)) {
+		if (v->wake_fd < 0)
 			v->wake_fd = eventfd(0, EFD_CLOEXEC);
-			r = v->wake_fd < 0 ? -errno : 0;
-		}
-		if (!r)
-			r = -pthread_create(&v->server, NULL, v->twin_fd >= 0 ? run_twin : run_idle, v);
+		r = v->wake_fd < 0 ? -errno : create_thread(v, twin ? run_twin : run_idle);
 		v->has_server = !r;
 	}
 	pthread_mutex_unlock(&v->lock);
@@ -394,19 +408,19 @@ void vmig_vuc_stop_server(struct vmig_vuc *v)
 
 /* --- map and unmap ------------------------------------------------------------------------ */
 
-static int send_map(struct vmig_vuc *v, const struct vmig_dma *map, struct vmig_error *error)
+static int send_map(struct vmig_vuc *v, const struct vmig_dma *map, bool with_fd, struct vmig_error *error)
 {
 	uint8_t out[VMIG_VU_HEADER_SIZE + VMIG_VU_DMA_MAP_SIZE], in[VMIG_VU_DMA_MAP_SIZE];
 	struct vmig_vu_dma_map m = { .argsz = VMIG_VU_DMA_MAP_SIZE,
 				     .flags = map->prot,
-				     .offset = map->fd >= 0 ? map->fd_offset : 0,
+				     .offset = with_fd ? map->fd_offset : 0,
 				     .address = map->iova,
 				     .size = map->size };
 	struct vmig_vuc_call call = { .command = VMIG_VU_DMA_MAP,
 				      .fixed = in,
 				      .fixed_max = sizeof(in),
 				      .send_fds = &map->fd,
-				      .n_send_fds = map->fd >= 0 };
+				      .n_send_fds = with_fd };
 	struct vmig_cursor c = vmig_vuc_request(out, sizeof(out));
 
 	vmig_vu_dma_map_encode(&c, &m);
@@ -437,6 +451,7 @@ int vmig_vuc_map_dma(void *p, const struct vmig_dma *map, struct vmig_error *err
 {
 	struct vmig_vuc *v = p;
 	struct vmig_vuc_mapping *m = calloc(1, sizeof(*m));
+	bool with_fd = map->fd >= 0 && v->caps.max_msg_fds;
 	int r = m ? 0 : -ENOMEM;
 
 	/* It is in the table before the server hears of it, who may use it at once. */
@@ -451,11 +466,11 @@ int vmig_vuc_map_dma(void *p, const struct vmig_dma *map, struct vmig_error *err
 		free(m);
 		return map_fault(error, r, map);
 	}
-	r = start_server(v, map->fd < 0);
+	r = start_server(v, !with_fd);
 	if (r < 0)
 		vmig_fault(error, r, "DMA_MAP", "no thread can be started to serve the memory");
 	else
-		r = send_map(v, map, error);
+		r = send_map(v, map, with_fd, error);
 	if (r < 0)
 		forget(v, map->iova);
 	return r;

@@ -79,7 +79,7 @@ static ssize_t receive(struct vmig_vuc_in *in, struct iovec *iov, int n, int fla
 	ssize_t r;
 
 	for (;;) {
-		if (wait->begun && !wait->try) {
+		if (!wait->try && wait->poll_from_ns && vmig_now_ns() >= wait->poll_from_ns) {
 			r = vmig_vuc_poll(in->fd, POLLIN, wait->deadline_ns);
 			if (r < 0)
 				return r;
@@ -89,10 +89,8 @@ static ssize_t receive(struct vmig_vuc_in *in, struct iovec *iov, int n, int fla
 				       .msg_control = control.bytes,
 				       .msg_controllen = sizeof(control.bytes) };
 		r = recvmsg(in->fd, &msg, flags | MSG_CMSG_CLOEXEC | (wait->try ? MSG_DONTWAIT : 0));
-		if (r < 0 && errno == EINTR) {
-			wait->begun = true;
+		if (r < 0 && errno == EINTR)
 			continue;
-		}
 		if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return wait->try ? -EAGAIN : -ETIMEDOUT;
 		if (r < 0)
@@ -100,7 +98,6 @@ static ssize_t receive(struct vmig_vuc_in *in, struct iovec *iov, int n, int fla
 		if (!r)
 			return -ECONNRESET;
 		wait->try = false;
-		wait->begun = true;
 		in->received += (uint64_t)r;
 		if (msg.msg_controllen || (msg.msg_flags & MSG_CTRUNC))
 			take_control(in, &msg);

@@ -293,7 +293,9 @@ int vmig_vuc_ask(struct vmig_vuc *v, struct vmig_error *error)
 	int r;
 
 	v->info.traits = VMIG_TRAIT_KEEPS_STATE | VMIG_TRAIT_NO_POLL;
-	v->info.dma_kinds = VMIG_DMA_KIND_FD | VMIG_DMA_KIND_ADDRESS | VMIG_DMA_KIND_MESSAGE;
+	v->info.dma_kinds = VMIG_DMA_KIND_ADDRESS | VMIG_DMA_KIND_MESSAGE;
+	if (v->caps.max_msg_fds)
+		v->info.dma_kinds |= VMIG_DMA_KIND_FD;
 	snprintf(v->info.format, sizeof(v->info.format), "v2");
 	snprintf(v->info.identity, sizeof(v->info.identity), "vfio-user:unknown");
 	r = ask_info(v, error);

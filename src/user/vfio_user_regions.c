@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Regions, ioeventfds and interrupts of a vfio-user server. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -140,17 +141,22 @@ static int decode_io(struct vmig_vuc *v, struct vmig_vuc_region *region, uint32_
 	region->n_io = 0;
 	for (uint32_t i = 0; i < head.n_here; i++) {
 		struct vmig_vu_io_fd one;
+		int fd;
 
 		if (vmig_vu_io_fd_decode(c, &one) < 0 || one.fd_index >= n_fds)
 			return -EPROTO;
-		/* A descriptor is one region's entry's; the other types are not of use here. */
-		if (one.type != VMIG_VU_IO_FD_IOEVENTFD || fds[one.fd_index] < 0)
+		/* The other types are not of use here. */
+		if (one.type != VMIG_VU_IO_FD_IOEVENTFD)
 			continue;
+		/* Entries may share a descriptor. */
+		fd = fcntl(fds[one.fd_index], F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			return -errno;
 		region->io[region->n_io++] = (struct vmig_ioeventfd){ .offset = one.offset,
 								      .size = one.size,
 								      .datamatch = one.datamatch,
 								      .flags = one.flags,
-								      .fd = steal_fd(&fds[one.fd_index]) };
+								      .fd = fd };
 	}
 	return 0;
 }
@@ -187,9 +193,12 @@ static int learn_io(struct vmig_vuc *v, uint32_t index, struct vmig_error *error
 		c = vmig_cursor_over(in, call.fixed_len);
 		r = decode_io(v, region, index, &c, fds, call.n_fds);
 		for (uint32_t i = 0; i < call.n_fds; i++)
-			vmig_closep(&fds[i]);
-		if (r < 0) {
+			close(fds[i]);
+		if (r < 0)
 			close_io(region);
+		if (r < 0 && r != -EPROTO)
+			return vmig_fault(error, r, "DEVICE_GET_REGION_IO_FDS", "no descriptor is left");
+		if (r < 0) {
 			return vmig_vuc_broken(v, error, "DEVICE_GET_REGION_IO_FDS",
 					       "what the server says of region %u contradicts itself", index);
 		}
@@ -324,7 +333,7 @@ int vmig_vuc_region_write(void *p, uint32_t index, uint64_t offset, const void *
 int vmig_vuc_query_irq(void *p, uint32_t index, struct vmig_irq *ret, struct vmig_error *error)
 {
 	struct vmig_vuc *v = p;
-	uint8_t out[VMIG_VU_HEADER_SIZE + VMIG_VU_IRQ_INFO_SIZE], in[VMIG_VU_IRQ_INFO_SIZE];
+	uint8_t out[VMIG_VU_HEADER_SIZE + VMIG_VU_IRQ_INFO_SIZE], in[64];
 	struct vmig_vu_irq_info m = { .argsz = VMIG_VU_IRQ_INFO_SIZE, .index = index }, got;
 	struct vmig_vuc_call call = { .command = VMIG_VU_DEVICE_GET_IRQ_INFO,
 				      .fixed = in,

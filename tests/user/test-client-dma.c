@@ -242,6 +242,26 @@ TEST(a_mapping_by_fd_is_passed_on)
 	teardown(&s);
 }
 
+/* To a server that takes no descriptors the same mapping goes by message. */
+TEST(a_server_that_takes_no_descriptors)
+{
+	static const char none[] = "{\"capabilities\":{\"max_msg_fds\":0}}";
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+	struct vmig_dma m = { .iova = IOVA, .size = 0x10000, .prot = VMIG_DMA_READ, .fd = fd };
+	struct setup s;
+
+	setup(&s, none);
+	ck_assert_int_eq(vmig_device_map_dma(s.dev, &m), -EOPNOTSUPP);
+	m.vaddr = s.memory;
+	ck_assert_int_eq(vmig_device_map_dma(s.dev, &m), 0);
+	close(fd);
+	ck_assert_uint_eq(s.p.fds_seen, 0);
+	s.bell->after = true;
+	ck_assert_int_eq(ring(&s, false, IOVA, 100), 0);
+	ck_assert_mem_eq(s.bell->buf, s.memory, 100);
+	teardown(&s);
+}
+
 TEST(overlaps_and_too_many_are_refused_here)
 {
 	static const char two[] = "{\"capabilities\":{\"max_dma_maps\":2}}";
@@ -580,8 +600,9 @@ TEST(junk_on_the_twin_socket_ends_it_all)
 HARNESS("client-dma", T(during_a_call), T(while_nobody_calls), T(on_the_twin_socket_during_a_call),
 	T(on_the_twin_socket_while_nobody_calls), T(many_at_once), T(is_checked),
 	T(is_checked_on_the_twin_socket), T(a_mapping_by_fd_is_passed_on),
-	T(overlaps_and_too_many_are_refused_here), T(a_mapping_that_the_server_refuses_is_none),
-	T(through_the_users_own_functions), T(unmap_waits_for_an_access_under_way),
-	T(unknown_commands_are_refused), T(a_command_that_is_too_large), T(a_command_with_a_descriptor),
+	T(a_server_that_takes_no_descriptors), T(overlaps_and_too_many_are_refused_here),
+	T(a_mapping_that_the_server_refuses_is_none), T(through_the_users_own_functions),
+	T(unmap_waits_for_an_access_under_way), T(unknown_commands_are_refused),
+	T(a_command_that_is_too_large), T(a_command_with_a_descriptor),
 	T(commands_that_contradict_themselves), T(no_reply_is_respected),
 	T(junk_on_the_twin_socket_ends_it_all))

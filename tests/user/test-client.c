@@ -554,6 +554,60 @@ TEST(interrupts_are_set_in_messages_that_fit)
 	close(efd);
 }
 
+/* Two entries, one descriptor. */
+static bool hook_doorbells(struct peer *p, struct peer_msg *m)
+{
+	uint8_t body[16 + 2 * 40] = { 0 };
+	int efd;
+
+	if (m->command != PEER_IO_FDS)
+		return false;
+	efd = eventfd(0, EFD_CLOEXEC);
+	peer_put32(body, sizeof(body));
+	peer_put32(body + 12, 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		peer_put64(body + 16 + 40 * i, 0x100 + 4 * i);
+		peer_put64(body + 24 + 40 * i, 4);
+	}
+	peer_message(p, m->id, m->command, 1, 0, body, sizeof(body), &efd, 1);
+	close(efd);
+	return true;
+}
+
+TEST(doorbells_may_share_a_descriptor)
+{
+	struct vmig_ioeventfd io[2];
+	struct vmig_device *dev;
+	eventfd_t count;
+	struct peer p;
+
+	peer_init(&p);
+	p.hook = hook_doorbells;
+	dev = peer_open(&p, NULL);
+	ck_assert_int_eq(vmig_device_query_ioeventfds(dev, 0, io, 2), 2);
+	ck_assert_uint_eq(io[1].offset, 0x104);
+	ck_assert_int_eq(eventfd_write(io[0].fd, 3), 0);
+	ck_assert_int_eq(eventfd_read(io[1].fd, &count), 0);
+	ck_assert_uint_eq(count, 3);
+	vmig_device_close(dev);
+	peer_stop(&p);
+}
+
+TEST(a_server_without_doorbells)
+{
+	struct vmig_ioeventfd io[2];
+	struct vmig_device *dev;
+	struct peer p;
+
+	peer_init(&p);
+	dev = peer_open(&p, NULL);
+	ck_assert_int_eq(vmig_device_query_ioeventfds(dev, 0, io, 2), 0);
+	ck_assert_int_eq(vmig_device_query_ioeventfds(dev, 0, io, 2), 0);
+	ck_assert_uint_eq(p.seen[PEER_IO_FDS], 1);
+	vmig_device_close(dev);
+	peer_stop(&p);
+}
+
 HARNESS("client", T(says_what_the_device_is), T(a_server_of_ours_says_more),
 	T(plain_uses_nothing_experimental), T(a_device_that_does_not_migrate),
 	T(regions_are_read_and_written_in_messages_that_fit), T(saves),
@@ -563,4 +617,5 @@ HARNESS("client", T(says_what_the_device_is), T(a_server_of_ours_says_more),
 	T(drained_is_forgotten_in_stop_copy), T(loads), T(loads_into_a_server_of_small_messages),
 	T(loads_with_segmented_replies), T(an_error_while_loading_is_not_lost),
 	T(a_reset_that_leaves_resuming_is_said), T(the_dma_log_is_put_over_the_callers_bits),
-	T(a_large_log_comes_in_parts), T(interrupts_are_set_in_messages_that_fit))
+	T(a_large_log_comes_in_parts), T(interrupts_are_set_in_messages_that_fit),
+	T(doorbells_may_share_a_descriptor), T(a_server_without_doorbells))
