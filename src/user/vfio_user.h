@@ -11,7 +11,7 @@
  *      its own, a command of the server's is executed at once. Then it reads on, until its own is there.
  *   3. On leaving it wakes one of those who still wait; that one leads.
  *   4. From the first mapping on that the server can reach only by message, if there is no twin socket, an
- *      idle thread (dma.c) reads when nobody does. It polls without the role, and never blocks for the
+ *      idle thread (serve.c) reads when nobody does. It polls without the role, and never blocks for the
  *      first byte with it. On a twin socket a thread of its own does all the serving.
  * Who writes. Whole messages under send_lock. The leader never waits for that lock: it queues its replies
  * (v->out) and whoever holds the lock sends them too. Who might block in a send while nobody reads (the
@@ -20,7 +20,8 @@
  * When something is wrong the connection dies (vmig_vuc_die()): all who wait get the reason, all later
  * calls ECONNRESET.
  *
- * Locks, in the order in which they are taken: data_lock, send_lock, lock; maps.lock is a leaf.
+ * Locks, in the order in which they are taken: region_lock, scratch_lock or data_lock (held across calls),
+ * send_lock, lock; maps.lock is a leaf.
  */
 #ifndef VMIG_USER_VFIO_USER_H
 #define VMIG_USER_VFIO_USER_H
@@ -82,7 +83,7 @@ void vmig_vuc_in_done(struct vmig_vuc_in *in);
 /** Wait for poll @events; returns those that came. -ETIMEDOUT, -errno. */
 MUST_USE int vmig_vuc_poll(int fd, short events, uint64_t deadline_ns);
 
-/* --- the connection: vfio_user_conn.c ----------------------------------------------------- */
+/* --- the connection: vfio_user_conn.c, _recv.c, _send.c ------------------------------------ */
 
 enum vmig_vuc_call_state { VMIG_VUC_NEW, VMIG_VUC_SENT, VMIG_VUC_RECEIVING, VMIG_VUC_DONE };
 
@@ -112,7 +113,7 @@ struct vmig_vuc_call {
 	uint8_t *park;
 	uint32_t park_len;
 	bool ahead; /* set by the owner: nobody may be waiting for the data, see v->ahead */
-	/* vfio_user_conn.c's own. */
+	/* The connection's own. */
 	struct vmig_vuc_call *next;
 	enum vmig_vuc_call_state state;
 	bool waiting, orphan, late;
@@ -151,7 +152,7 @@ struct vmig_vuc_region {
 #define VMIG_VUC_DEPTH 4u
 #define VMIG_VUC_DEPTH_MAX 16u
 
-struct vmig_vuc_session;
+struct vmig_vuc_loader;
 
 struct vmig_vuc {
 	struct vmig_vuc_in in; /* its owner is whoever holds the role */
@@ -181,7 +182,7 @@ struct vmig_vuc {
 	struct vmig_device_info info;
 	_Atomic uint32_t state;    /* VMIG_STATE_NONE: to be asked */
 	pthread_mutex_t data_lock; /* of the next three */
-	struct vmig_vuc_session *loader;
+	struct vmig_vuc_loader *loader;
 	int load_error; /* data was refused: the device's state is lost */
 	struct vmig_error load_fault;
 	pthread_mutex_t region_lock;
@@ -227,15 +228,23 @@ void vmig_vuc_maps_init(struct vmig_vuc_maps *maps);
 void vmig_vuc_maps_done(struct vmig_vuc_maps *maps);
 int vmig_vuc_map_dma(void *p, const struct vmig_dma *map, struct vmig_error *error);
 int vmig_vuc_unmap_dma(void *p, uint64_t iova, uint64_t size, struct vmig_error *error);
+/** The server's access to [@iova, @iova + @len). 0, -EINVAL, -EFAULT, or what the memory's owner says. */
+MUST_USE int vmig_vuc_access(struct vmig_vuc_maps *maps, uint64_t iova, uint8_t *buf, size_t len, bool write);
+
+/* --- serving: vfio_user_serve.c ----------------------------------------------------------- */
+
 /** Receive the rest of a command of the server's from @in, execute it, and make the reply (NULL: none is wanted).
  *  Else how the connection is to die, with words. */
 MUST_USE int vmig_vuc_serve_command(struct vmig_vuc *v, struct vmig_vuc_in *in,
 				    const struct vmig_vu_header *h, struct vmig_vuc_wait *wait,
 				    struct vmig_vuc_out **ret);
+/** Have a thread that serves when nobody else does, if it takes one: @by_message: the server has no other way to
+ *  some mapping. */
+MUST_USE int vmig_vuc_start_server(struct vmig_vuc *v, bool by_message);
 /** Stop the thread that serves, if there is one. */
 void vmig_vuc_stop_server(struct vmig_vuc *v);
 
-/* --- what the device does: vfio_user_regions.c, vfio_user_state.c, vfio_user_data.c ------- */
+/* --- the device: vfio_user_regions.c, _irqs.c, _state.c, _save.c, _load.c ---------------- */
 
 int vmig_vuc_query_region(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error);
 int vmig_vuc_query_ioeventfds(void *p, uint32_t index, struct vmig_ioeventfd *ret, int max,
@@ -263,14 +272,18 @@ int vmig_vuc_log_report(void *p, uint64_t iova, uint64_t length, uint64_t page_s
 			struct vmig_error *error);
 
 /** -ENOMEM. */
-MUST_USE int vmig_vuc_session_new(struct vmig_vuc *v, bool loading, struct vmig_session_half *ret);
+MUST_USE int vmig_vuc_saver_new(struct vmig_vuc *v, struct vmig_session_half *ret);
+MUST_USE int vmig_vuc_loader_new(struct vmig_vuc *v, struct vmig_session_half *ret);
 /** Wait for all data that was written, before RESUMING is left. 0, or the error that some piece met. */
 MUST_USE int vmig_vuc_settle_load(struct vmig_vuc *v, struct vmig_error *error);
 /** The device was reset: what went wrong while loading is of no account any more. */
 void vmig_vuc_forget_load(struct vmig_vuc *v);
 
-/** Agree on VERSION and ask what the device is. */
+/* --- opening: vfio_user_version.c, _ask.c, _open.c ---------------------------------------- */
+
+/** Agree on VERSION. */
 MUST_USE int vmig_vuc_hello(struct vmig_vuc *v, bool plain, struct vmig_error *error);
+/** Ask what the device is: fills in v->info. */
 MUST_USE int vmig_vuc_ask(struct vmig_vuc *v, struct vmig_error *error);
 
 #endif

@@ -130,8 +130,10 @@ static int prepare_session(struct vmig_vuc *v, uint32_t target, struct vmig_sess
 		return r;
 	kind = from < VMIG_STATE_NR ? vmig_fsm_walk_session(v->info.migration_flags, from, target)
 				    : VMIG_ARC_NONE;
-	if (kind == VMIG_ARC_SAVE || kind == VMIG_ARC_LOAD)
-		r = vmig_vuc_session_new(v, kind == VMIG_ARC_LOAD, ret);
+	if (kind == VMIG_ARC_SAVE)
+		r = vmig_vuc_saver_new(v, ret);
+	else if (kind == VMIG_ARC_LOAD)
+		r = vmig_vuc_loader_new(v, ret);
 	return r < 0 ? vmig_fault(error, r, "SET_STATE", "no memory for a session") : 0;
 }
 
