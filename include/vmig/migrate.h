@@ -45,7 +45,7 @@ struct vmig_migrate_user {
 	/** Undo quiesce: the devices run here again. Source, on rollback and after a live save. */
 	void (*resume)(void *opaque);
 	/** The user's own record for device @index: config space, interrupt set-up, anything it needs to go on.
-	 *  Source, after quiesce. *ret is freed with free(); at most 16 MiB. */
+	 *  Source, when all devices have stopped. *ret is freed with free(); at most 16 MiB. */
 	int (*save_record)(void *opaque, uint32_t index, void **ret, size_t *ret_len);
 	/** Check and take the record. Destination, before READY; the device is in STOP. */
 	int (*load_record)(void *opaque, uint32_t index, const void *record, size_t len);
