@@ -15,7 +15,8 @@
 struct saver {
 	struct vmig_vuc *v;
 	struct vmig_vuc_ring ring;
-	bool drained; /* the last read was short: the next one says ENOMSG */
+	bool drained;   /* the last read was short: the next one says ENOMSG */
+	bool stop_copy; /* the server said so when it was asked, after a transition that failed */
 	bool ended;
 	int error;
 	uint8_t *park; /* what the caller had no room for */
@@ -44,7 +45,7 @@ static uint32_t read_size(const struct vmig_vuc *v, size_t room)
 
 static int ask_ahead(struct saver *s, uint32_t size, struct vmig_error *error)
 {
-	bool stopped = s->v->state == VMIG_STATE_STOP_COPY;
+	bool stopped = s->stop_copy || s->v->state == VMIG_STATE_STOP_COPY;
 	uint32_t depth = stopped ? s->v->depth : 1;
 	int r = 0;
 
@@ -90,8 +91,9 @@ static int end_of_data(struct saver *s, const struct vmig_vuc_slot *slot, struct
 	}
 	if (state == VMIG_STATE_NONE)
 		r = vmig_vuc_query_state(s->v, &state, error);
-	/* It was asked for before STOP_COPY was reached: ask once more. */
-	s->drained = state != VMIG_STATE_STOP_COPY;
+	/* It was asked for before STOP_COPY was reached: ask once more, and believe the answer. */
+	s->stop_copy = state == VMIG_STATE_STOP_COPY;
+	s->drained = !s->stop_copy;
 	return r;
 }
 

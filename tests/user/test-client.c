@@ -377,6 +377,38 @@ TEST(drained_is_forgotten_in_stop_copy)
 	free(data);
 }
 
+/* Goes to STOP_COPY, and says that it has failed. */
+static bool hook_goes_and_says_no(struct peer *p, struct peer_msg *m)
+{
+	if (m->command != PEER_FEATURE || peer_u32(m->body + 4) != (2 | 1u << 17) ||
+	    peer_u32(m->body + 8) != VMIG_STATE_STOP_COPY)
+		return false;
+	p->state = VMIG_STATE_STOP_COPY;
+	peer_error(p, m, EIO);
+	return true;
+}
+
+/* The state is asked for; and the end of the stream in the state that it turns out to be is the end. */
+TEST(the_end_is_seen_after_a_transition_that_failed)
+{
+	struct vmig_session *session;
+	struct vmig_device *dev;
+	uint8_t buf[8192];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct peer p;
+
+	peer_init(&p);
+	p.migration_flags = ALL;
+	p.hook = hook_goes_and_says_no;
+	dev = peer_open(&p, NULL);
+	set_state(dev, VMIG_STATE_PRE_COPY, &session);
+	ck_assert_int_eq(vmig_device_set_state(dev, VMIG_STATE_STOP_COPY, VMIG_STATE_NONE, NULL), -EIO);
+	ck_assert_int_eq(vmig_session_readv(session, &iov, 1), 0);
+	vmig_session_close(session);
+	vmig_device_close(dev);
+	peer_stop(&p);
+}
+
 static void load_with(struct peer *p, const struct vmig_vfio_user_config *config, size_t len, size_t piece)
 {
 	uint8_t *data = pattern(len);
@@ -614,8 +646,9 @@ HARNESS("client", T(says_what_the_device_is), T(a_server_of_ours_says_more),
 	T(saves_a_length_that_is_a_multiple_of_a_message), T(saves_nothing), T(saves_from_a_server_that_pads),
 	T(saves_one_message_at_a_time), T(saves_in_random_segments), T(saves_into_changing_room),
 	T(closes_with_replies_under_way), T(precopy_is_drained_by_a_short_read),
-	T(drained_is_forgotten_in_stop_copy), T(loads), T(loads_into_a_server_of_small_messages),
-	T(loads_with_segmented_replies), T(an_error_while_loading_is_not_lost),
-	T(a_reset_that_leaves_resuming_is_said), T(the_dma_log_is_put_over_the_callers_bits),
-	T(a_large_log_comes_in_parts), T(interrupts_are_set_in_messages_that_fit),
-	T(doorbells_may_share_a_descriptor), T(a_server_without_doorbells))
+	T(drained_is_forgotten_in_stop_copy), T(the_end_is_seen_after_a_transition_that_failed), T(loads),
+	T(loads_into_a_server_of_small_messages), T(loads_with_segmented_replies),
+	T(an_error_while_loading_is_not_lost), T(a_reset_that_leaves_resuming_is_said),
+	T(the_dma_log_is_put_over_the_callers_bits), T(a_large_log_comes_in_parts),
+	T(interrupts_are_set_in_messages_that_fit), T(doorbells_may_share_a_descriptor),
+	T(a_server_without_doorbells))
