@@ -31,25 +31,30 @@ static const char *feature_name(uint32_t flags)
 	}
 }
 
-/* Send the request and check whose reply came; its fixed part is in @in. */
-static int exchange(struct vmig_vuc *v, struct vmig_vuc_call *call, uint32_t flags, uint32_t argsz,
-		    struct vmig_error *error)
+static void begin(struct vmig_vuc *v, struct vmig_vuc_call *call, uint32_t flags, uint32_t argsz)
 {
 	uint8_t out[VMIG_VU_HEADER_SIZE + VMIG_VU_FEATURE_SIZE];
-	struct vmig_vu_feature m = { .argsz = argsz, .flags = flags }, got;
+	struct vmig_vu_feature m = { .argsz = argsz, .flags = flags };
 	struct vmig_cursor c = vmig_vuc_request(out, sizeof(out));
-	int r;
 
 	call->command = VMIG_VU_DEVICE_FEATURE;
 	vmig_vu_feature_encode(&c, &m);
 	vmig_vuc_request_end(call, out, &c);
-	r = vmig_vuc_call(v, call, error);
-	free(call->park);
-	call->park = NULL;
-	if (r < 0) {
+	vmig_vuc_start(v, call);
+	call->out = NULL;
+}
+
+/* Wait, and check whose reply came; its fixed part is in call->fixed. */
+static int finish(struct vmig_vuc *v, struct vmig_vuc_call *call, uint32_t flags, struct vmig_error *error)
+{
+	struct vmig_vu_feature got;
+	struct vmig_cursor c;
+
+	if (vmig_vuc_wait_for(v, call) < 0) {
+		vmig_vuc_call_fault(v, call, error);
 		if (error)
 			snprintf(error->where, sizeof(error->where), "%s", feature_name(flags));
-		return r;
+		return call->result;
 	}
 	c = vmig_cursor_over(call->fixed, call->fixed_len);
 	if (vmig_vu_feature_decode(&c, &got) < 0 || got.flags != flags)
@@ -72,8 +77,11 @@ int vmig_vuc_feature(struct vmig_vuc *v, uint32_t flags, const void *in, size_t 
 							  ? (uint32_t)(in_len - VMIG_VU_LOG_REPORT_SIZE)
 							  : 0 };
 	size_t len;
-	int r = exchange(v, &call, flags, (uint32_t)(VMIG_VU_FEATURE_SIZE + MAX(in_len, ret_max)), error);
+	int r;
 
+	begin(v, &call, flags, (uint32_t)(VMIG_VU_FEATURE_SIZE + MAX(in_len, ret_max)));
+	r = finish(v, &call, flags, error);
+	free(call.park);
 	if (r < 0)
 		return r;
 	len = MIN(call.fixed_len - VMIG_VU_FEATURE_SIZE, ret_max);
@@ -254,50 +262,100 @@ int vmig_vuc_log_stop(void *p, struct vmig_error *error)
 	return vmig_vuc_feature(p, flags, NULL, 0, NULL, 0, NULL, error);
 }
 
-/* One REPORT; its bitmap is put into @bits, which has @len bytes. */
-static int ask_report(struct vmig_vuc *v, const struct vmig_vu_log_report *m, void *bits, size_t len,
-		      struct vmig_error *error)
-{
-	uint8_t out[VMIG_VU_LOG_REPORT_SIZE], in[FEATURE_FIXED];
-	struct iovec data = { out, sizeof(out) }, bitmap = { bits, len };
-	struct vmig_vuc_call call = { .data = &data,
-				      .n_data = 1,
-				      .fixed = in,
-				      .fixed_max = sizeof(in),
-				      .iov = &bitmap,
-				      .n_iov = 1,
-				      .data_max = (uint32_t)len };
-	struct vmig_cursor c = vmig_cursor_into(out, sizeof(out));
-	struct vmig_vu_log_report got;
-	int r;
+/* 32 bytes at a time; the caller's bitmap is aligned to u64 only. */
+typedef uint64_t bits __attribute__((vector_size(32), aligned(8), may_alias));
+#define BLOCK 16u /* u64s that are looked at together */
 
-	vmig_vu_log_report_encode(&c, m);
-	r = exchange(v, &call, VMIG_VU_FEATURE_DMA_LOGGING_REPORT | VMIG_VU_FEATURE_GET,
-		     (uint32_t)(FEATURE_FIXED + len), error);
-	if (r < 0)
-		return r;
-	c = vmig_cursor_over(in + VMIG_VU_FEATURE_SIZE, call.fixed_len - VMIG_VU_FEATURE_SIZE);
+static bool block_is_zero(const uint64_t *at)
+{
+	bits any = *(const bits *)at | *(const bits *)(at + 4) | *(const bits *)(at + 8) |
+		   *(const bits *)(at + 12);
+
+	return !(any[0] | any[1] | any[2] | any[3]);
+}
+
+static bool is_zero(const uint64_t *at, uint64_t n)
+{
+	for (; n >= BLOCK; at += BLOCK, n -= BLOCK)
+		if (!block_is_zero(at))
+			return false;
+	while (n)
+		if (at[--n])
+			return false;
+	return true;
+}
+
+/* Bits are only ever set; mostly there are few. */
+static void or_bits(uint64_t *to, const uint64_t *from, uint64_t n)
+{
+	for (; n >= BLOCK; to += BLOCK, from += BLOCK, n -= BLOCK) {
+		if (block_is_zero(from))
+			continue;
+		for (unsigned int i = 0; i < BLOCK; i += 4)
+			*(bits *)(to + i) |= *(const bits *)(from + i);
+	}
+	while (n--)
+		to[n] |= from[n];
+}
+
+/* No bit behind the last page. */
+static void cut_tail(uint64_t *bitmap, uint64_t n_pages)
+{
+	if (n_pages % 64)
+		bitmap[n_pages / 64] &= (1ull << (n_pages % 64)) - 1;
+}
+
+static int check_report(struct vmig_vuc *v, const struct vmig_vuc_call *call,
+			const struct vmig_vu_log_report *m, struct vmig_error *error)
+{
+	struct vmig_cursor c = vmig_cursor_over((uint8_t *)call->fixed + VMIG_VU_FEATURE_SIZE,
+						call->fixed_len - VMIG_VU_FEATURE_SIZE);
+	struct vmig_vu_log_report got;
+
 	if (vmig_vu_log_report_decode(&c, &got) < 0 || got.iova != m->iova || got.length != m->length ||
-	    got.page_size != m->page_size || call.data_len != len)
+	    got.page_size != m->page_size || call->data_len != vmig_vu_bitmap_len(m->length, m->page_size))
 		return vmig_vuc_broken(v, error, "DMA_LOGGING_REPORT",
 				       "the reply is not the bitmap that was asked for");
 	return 0;
 }
 
-/* What the compiler makes of 32 bytes at a time; the caller's bitmap is aligned to u64 only. */
-typedef uint64_t bits __attribute__((vector_size(32), aligned(8), may_alias));
-
-/* Bits are only ever set, and none behind the last page. */
-static void or_bits(uint64_t *to, const uint64_t *from, uint64_t n_pages)
+static void put_report(uint64_t *bitmap, uint64_t *from, const struct vmig_vu_log_report *m)
 {
-	uint64_t n = n_pages / 64, i = 0;
+	cut_tail(from, m->length / m->page_size + !!(m->length % m->page_size));
+	if (from != bitmap)
+		or_bits(bitmap, from, vmig_vu_bitmap_len(m->length, m->page_size) / sizeof(uint64_t));
+}
 
-	for (; i + 4 <= n; i += 4)
-		*(bits *)(to + i) |= *(const bits *)(from + i);
-	for (; i < n; i++)
-		to[i] |= from[i];
-	if (n_pages % 64)
-		to[n] |= from[n] & ((1ull << (n_pages % 64)) - 1);
+/*
+ * One REPORT. Where the caller has no bits yet, the server's come straight into its bitmap; that is found out
+ * while the server is at work. Else they are put over them from v->scratch. v->scratch_lock is held.
+ */
+static int ask_report(struct vmig_vuc *v, const struct vmig_vu_log_report *m, uint64_t *bitmap,
+		      struct vmig_error *error)
+{
+	const uint32_t flags = VMIG_VU_FEATURE_DMA_LOGGING_REPORT | VMIG_VU_FEATURE_GET;
+	uint64_t len = vmig_vu_bitmap_len(m->length, m->page_size);
+	uint8_t out[VMIG_VU_LOG_REPORT_SIZE], in[FEATURE_FIXED];
+	struct iovec data = { out, sizeof(out) }, place = { bitmap, len };
+	struct vmig_vuc_call call = {
+		.data = &data, .n_data = 1, .fixed = in, .fixed_max = sizeof(in), .data_max = (uint32_t)len
+	};
+	struct vmig_cursor c = vmig_cursor_into(out, sizeof(out));
+	int r;
+
+	vmig_vu_log_report_encode(&c, m);
+	begin(v, &call, flags, (uint32_t)(FEATURE_FIXED + len));
+	if (!is_zero(bitmap, len / sizeof(uint64_t)))
+		place.iov_base = v->scratch;
+	vmig_vuc_attach(v, &call, &place, 1);
+	r = finish(v, &call, flags, error);
+	if (!r)
+		r = check_report(v, &call, m, error);
+	/* Parked: another thread has received it before the place was known. */
+	if (!r)
+		put_report(bitmap, call.park ? (void *)call.park : place.iov_base, m);
+	free(call.park);
+	return r;
 }
 
 /* One REPORT covers at most this much bitmap: the server has to hold it, and so have we. */
@@ -327,9 +385,7 @@ int vmig_vuc_log_report(void *p, uint64_t iova, uint64_t length, uint64_t page_s
 		uint64_t part = length / page_size >= most * 8 ? most * 8 * page_size : length;
 		struct vmig_vu_log_report m = { .iova = iova, .length = part, .page_size = page_size };
 
-		r = ask_report(v, &m, v->scratch, (size_t)vmig_vu_bitmap_len(part, page_size), error);
-		if (!r)
-			or_bits(bitmap, v->scratch, part / page_size + !!(part % page_size));
+		r = ask_report(v, &m, bitmap, error);
 		bitmap += part / page_size / 64;
 		iova += part;
 		length -= part;

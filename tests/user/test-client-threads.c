@@ -87,6 +87,17 @@ struct worker {
 	pthread_t thread;
 };
 
+/* Into a bitmap that is empty and into one that is not, while others may receive the reply. */
+static void report(struct worker *w, bool empty)
+{
+	uint64_t bits[512];
+
+	memset(bits, empty ? 0 : 0x18, sizeof(bits));
+	ck_assert_int_eq(vmig_device_dma_log_report(w->s->dev, 0, 512 * 64 * 4096, 4096, bits), 0);
+	for (int i = 0; i < 512; i++)
+		ck_assert_uint_eq(bits[i], empty ? 0xa5a5a5a5a5a5a5a5 : 0xbdbdbdbdbdbdbdbd);
+}
+
 /* Each has a part of the region of its own. */
 static void *use_region(void *opaque)
 {
@@ -101,6 +112,8 @@ static void *use_region(void *opaque)
 		ck_assert_int_eq(vmig_device_region_write(w->s->dev, 0, offset + i % 256, out, len), 0);
 		ck_assert_int_eq(vmig_device_region_read(w->s->dev, 0, offset + i % 256, in, len), 0);
 		ck_assert_mem_eq(in, out, len);
+		if (i % 8 == w->number)
+			report(w, i % 16 == w->number);
 	}
 	return NULL;
 }
