@@ -346,11 +346,14 @@ static int start_threads(struct vmig_driver *driver)
 		if (r)
 			return -r;
 		w->started = true;
+		pthread_setname_np(w->thread, "vmig-worker");
 	}
 	if (driver->one_way && driver->source)
 		return 0;
 	r = pthread_create(&driver->receiver, NULL, vmig_receiver_run, driver);
 	driver->receiver_started = !r;
+	if (!r)
+		pthread_setname_np(driver->receiver, "vmig-receiver");
 	return -r;
 }
 
