@@ -113,6 +113,14 @@ bool vmig_core_idle(const struct vmig_core *core)
 	return true;
 }
 
+bool vmig_core_pumping(const struct vmig_core *core)
+{
+	for (uint32_t i = 0; i < core->n; i++)
+		if (core->devices[i].job == VMIG_JOB_PUMP)
+			return true;
+	return false;
+}
+
 void vmig_core_stop_pumps(struct vmig_core *core)
 {
 	for (uint32_t i = 0; i < core->n; i++) {

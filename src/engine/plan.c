@@ -24,17 +24,9 @@ static uint64_t rate(uint64_t bytes, uint64_t ns)
 	return ns ? (uint64_t)((double)bytes * NS_PER_S / (double)ns) : 0;
 }
 
-static bool pumping(const struct vmig_core *core)
-{
-	for (uint32_t i = 0; i < core->n; i++)
-		if (core->devices[i].job == VMIG_JOB_PUMP)
-			return true;
-	return false;
-}
-
 void vmig_plan_pump_began(struct vmig_core *core)
 {
-	if (pumping(core))
+	if (vmig_core_pumping(core))
 		return;
 	core->plan.sample_ns = core->now;
 	core->plan.sample_bytes = core->bytes;
@@ -72,11 +64,9 @@ void vmig_plan_sizes(struct vmig_core *core, struct vmig_core_device *dev, const
 			    : UINT64_MAX;
 	dev->known = true;
 	dev->initial_sent = !sizes->initial_bytes;
-	if (sizes->flags & VMIG_PRECOPY_REINIT) {
-		/* New initial data: what the destination has acknowledged no longer counts. */
+	/* New initial data: what the destination has acknowledged no longer counts. */
+	if ((sizes->flags & VMIG_PRECOPY_REINIT) && sizes->initial_bytes)
 		core->plan.initial_number++;
-		dev->initial_sent = !sizes->initial_bytes;
-	}
 	if (dev->rounds && dev->round_ns)
 		dev->dirty_rate = (dev->dirty_rate + rate(sizes->dirty_bytes, core->now - dev->round_ns)) / 2;
 	dev->round_ns = core->now;

@@ -19,7 +19,7 @@ struct vmig_stream_reader {
 	struct vmig_channel *channel;
 	struct vmig_stream_decoder decoder;
 	uint32_t n_devices, n_ended; /* n_devices 0: HELLO has not been read */
-	bool fin;
+	bool fin, promise;           /* PROMISE ends a stream that goes one way */
 	struct reader_device devices[VMIG_LIMIT_DEVICES];
 	uint8_t piece[PIECE];
 };
@@ -223,6 +223,8 @@ static int take(struct vmig_stream_reader *reader, struct vmig_stream_record *re
 	struct vmig_cursor c = vmig_cursor_over(reader->piece, MIN(ret->length, PIECE));
 	struct vmig_user_piece piece;
 
+	if (reader->promise)
+		return bad(reader, ret->offset, error, "it comes after the end");
 	switch (ret->type) {
 	case VMIG_RECORD_HELLO:
 		return take_hello(reader, &c, ret, error);
@@ -239,6 +241,12 @@ static int take(struct vmig_stream_reader *reader, struct vmig_stream_record *re
 		return 0;
 	case VMIG_RECORD_FIN:
 		return take_fin(reader, &c, ret, error);
+	case VMIG_RECORD_PROMISE:
+		if (!reader->fin)
+			return bad(reader, ret->offset, error,
+				   "the end comes before the sum over all devices");
+		reader->promise = true;
+		return 0;
 	default:
 		return 0;
 	}
@@ -246,7 +254,7 @@ static int take(struct vmig_stream_reader *reader, struct vmig_stream_record *re
 
 static int end(const struct vmig_stream_reader *reader, struct vmig_error *error)
 {
-	return reader->fin ? 0 : cut_short(reader, 0, error);
+	return reader->promise ? 0 : cut_short(reader, 0, error);
 }
 
 int vmig_stream_reader_next(struct vmig_stream_reader *reader, struct vmig_stream_record *ret,

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A file is read twice: before the first byte goes to a device all of it is known to be whole. */
-#include <errno.h>
-
 #include <vmig/stream.h>
 
 #include "base/fault.h"
@@ -16,22 +14,14 @@ int vmig_driver_scan(struct vmig_channel *channel, struct vmig_error *error)
 {
 	__attribute__((cleanup(free_readerp))) struct vmig_stream_reader *reader = NULL;
 	struct vmig_stream_record record;
-	bool promise = false;
 	int r = vmig_stream_reader_new(channel, &reader);
 
 	if (r)
 		return vmig_fault(error, r, "stream", "no memory to read it");
-	while ((r = vmig_stream_reader_next(reader, &record, error)) > 0) {
-		if (promise)
-			return vmig_fault(error, -EBADMSG, "stream", "record %u comes after the end",
-					  record.number);
-		promise = record.type == VMIG_RECORD_PROMISE;
-	}
+	while ((r = vmig_stream_reader_next(reader, &record, error)) > 0)
+		;
 	if (r)
 		return r;
-	if (!promise)
-		return vmig_fault(error, -EBADMSG, "stream",
-				  "the stream is cut short: its end record is missing");
 	r = vmig_channel_rewind(channel);
 	return r ? vmig_fault(error, r, "stream", "it cannot be read again from the start") : 0;
 }

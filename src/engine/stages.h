@@ -47,6 +47,8 @@ void vmig_core_job(struct vmig_core *core, uint32_t device, enum vmig_job job);
 void vmig_core_pump(struct vmig_core *core, uint32_t device, uint64_t budget);
 void vmig_core_walk(struct vmig_core *core, uint32_t device, uint32_t target, uint32_t recover);
 bool vmig_core_idle(const struct vmig_core *core);
+/** Is a device sending data? Then the peer hears from us, and a record more would only wait behind them. */
+bool vmig_core_pumping(const struct vmig_core *core);
 void vmig_core_stop_pumps(struct vmig_core *core);
 void vmig_core_warn(struct vmig_core *core, const char *text);
 

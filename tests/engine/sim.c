@@ -239,6 +239,10 @@ static void reset(struct sim_device *d)
 static void do_sizes(struct sim_device *d, struct vmig_core_event *ev)
 {
 	d->dirty += d->dirties;
+	if (++d->looks == d->reinit_at) {
+		d->initial += 500;
+		ev->sizes.flags = VMIG_PRECOPY_REINIT;
+	}
 	ev->sizes.initial_bytes = d->initial;
 	ev->sizes.dirty_bytes = d->dirty;
 }

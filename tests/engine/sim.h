@@ -36,6 +36,7 @@ struct sim_device {
 	uint64_t initial, dirty, rest; /* bytes that it still has; rest: only in STOP_COPY */
 	uint64_t dirties;              /* bytes that change between two looks */
 	uint64_t sent, chain;          /* source: given; destination: taken */
+	uint32_t looks, reinit_at;     /* the look at its sizes at which new initial data appear; 0: never */
 	bool was_reset;
 };
 

@@ -313,9 +313,92 @@ TEST(devices_found_elsewhere_are_brought_back_first)
 	free(sim);
 }
 
-HARNESS("core", T(all_mixes_of_devices_move), T_SLOW(a_failed_job_anywhere_is_undone, 60),
-	T_SLOW(a_device_in_error_anywhere_is_told, 60), T_SLOW(a_lost_channel_anywhere_is_undone, 60),
-	T_SLOW(a_dead_source_leaves_a_clean_destination, 60),
+/* New initial data after the destination has acknowledged the first: it is asked again, and only then is switched over. */
+TEST(new_initial_data_revoke_the_acknowledgement)
+{
+	const struct vmig_core_config patient = { .downtime_ns = 300 * NS_PER_MS,
+						  .timeout_ns = 60 * NS_PER_S,
+						  .max_rounds = 6 };
+	struct sim *sim = new_sim(3, harness_seed());
+
+	sim_set_config(sim, &patient);
+	sim->side[0].real[0].dirties = 400 << 20;
+	sim->side[0].real[0].reinit_at = 4;
+	sim_run(sim);
+	sim_check(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_uint_eq(sim->side[0].core.plan.initial_number, 2);
+	ck_assert_uint_eq(sim->side[0].core.plan.initial_acked, 2);
+	ck_assert_uint_eq(sim->side[1].core.plan.initial_acked, 2);
+	free(sim);
+}
+
+/* --- a source that is not one of ours --- */
+
+static void put_any(struct sim *sim, uint32_t type, unsigned int *seed)
+{
+	struct sim_side *d = &sim->side[1];
+	struct sim_message *m = &d->in[d->used++];
+
+	*m = (struct sim_message){ .type = type, .device = (uint32_t)rand_r(seed) % (sim->n + 2) };
+	m->len = (uint32_t)rand_r(seed) % 40;
+	for (uint32_t i = 0; i < m->len; i++)
+		m->payload[i] = rand_r(seed) % 2 ? 0 : (uint8_t)rand_r(seed);
+}
+
+/* The right HELLO and OFFERs for a start, so that it comes further than the first stage. */
+static void put_start(struct sim *sim)
+{
+	struct sim_side *d = &sim->side[1];
+	struct vmig_hello hello = { .n_devices = sim->n, .max_data = 1 << 20 };
+	struct vmig_offer offer = { .migration_flags = 7, .identity = "sim", .format = "v2", .name = "sim" };
+	struct sim_message *m = &d->in[d->used++];
+	struct vmig_cursor c = vmig_cursor_into(m->payload, sizeof(m->payload));
+
+	m->type = VMIG_RECORD_HELLO;
+	m->device = VMIG_RECORD_ALL;
+	vmig_hello_put(&c, &hello);
+	m->len = (uint32_t)(sizeof(m->payload) - c.left);
+	for (uint32_t i = 0; i < sim->n; i++) {
+		m = &d->in[d->used++];
+		c = vmig_cursor_into(m->payload, sizeof(m->payload));
+		m->type = VMIG_RECORD_OFFER;
+		m->device = i;
+		vmig_offer_put(&c, &offer);
+		m->len = (uint32_t)(sizeof(m->payload) - c.left);
+	}
+}
+
+TEST(records_out_of_turn_never_run_a_device)
+{
+	unsigned int seed = harness_seed();
+
+	for (int round = 0; round < 3000; round++) {
+		struct sim *sim = new_sim(4, seed + (unsigned int)round);
+		const struct vmig_migrate_result *r = &sim->side[1].core.result;
+
+		sim->side[0].dead = true;
+		sim->side[0].down = true;
+		if (round % 3)
+			put_start(sim);
+		for (int i = 0; i < 8; i++) {
+			uint32_t type = (uint32_t)rand_r(&seed) % (VMIG_RECORD_NR + 1);
+
+			if (type != VMIG_RECORD_DATA)
+				put_any(sim, type, &seed);
+		}
+		sim_run(sim);
+		sim_check(sim);
+		ck_assert(r->outcome == VMIG_BAD_INPUT || r->outcome == VMIG_NOT_DONE);
+		ck_assert_int_eq(sim->side[1].started, 0);
+		free(sim);
+	}
+}
+
+HARNESS("core", T(new_initial_data_revoke_the_acknowledgement),
+	T_SLOW(records_out_of_turn_never_run_a_device, 60), T(all_mixes_of_devices_move),
+	T_SLOW(a_failed_job_anywhere_is_undone, 60), T_SLOW(a_device_in_error_anywhere_is_told, 60),
+	T_SLOW(a_lost_channel_anywhere_is_undone, 60), T_SLOW(a_dead_source_leaves_a_clean_destination, 60),
 	T_SLOW(a_dead_destination_leaves_a_running_source, 60), T_SLOW(a_silent_peer_is_given_up, 60),
 	T_SLOW(the_source_cancels_anywhere, 60), T_SLOW(the_destination_cancels_anywhere, 60),
 	T_SLOW(a_user_that_fails_stops_it, 60), T_SLOW(data_that_are_not_taken_stop_it, 60),

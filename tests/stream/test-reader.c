@@ -78,6 +78,7 @@ static void make(struct made *m)
 	add_control(m, VMIG_RECORD_DEVICE_END, 1, &b);
 	fin.chain = vmig_digest_chain(vmig_digest_chain(0, 5, a.chain), 3, b.chain);
 	add_control(m, VMIG_RECORD_FIN, VMIG_RECORD_ALL, &fin);
+	add(m, VMIG_RECORD_PROMISE, VMIG_RECORD_ALL, "", 0);
 }
 
 /* Read all of it: the number of records, or the error. */
@@ -111,7 +112,7 @@ TEST(reads_all_records)
 	struct made m;
 
 	make(&m);
-	ck_assert_int_eq(read_all(&m, NULL), 9);
+	ck_assert_int_eq(read_all(&m, NULL), 10);
 }
 
 TEST(shows_what_is_in_a_record)
@@ -173,11 +174,11 @@ TEST(names_the_record_and_the_byte)
 	struct made m;
 
 	make(&m);
-	m.bytes[m.len - 1] ^= 1; /* in the payload of FIN, record 8 */
+	m.bytes[m.len - VMIG_STREAM_HEADER_LEN - 1] ^= 1; /* in the payload of FIN, record 8 */
 	ck_assert_int_eq(read_all(&m, &error), -EBADMSG);
 	ck_assert_ptr_nonnull(strstr(error.text, "record 8"));
 	make(&m);
-	m.len -= 1;
+	m.len -= VMIG_STREAM_HEADER_LEN + 1;
 	read_all(&m, &error);
 	ck_assert_ptr_nonnull(strstr(error.text, "record 8"));
 }
