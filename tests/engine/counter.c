@@ -310,11 +310,28 @@ static int take_in(struct counter *counter)
 	return 0;
 }
 
+void counter_stall(struct counter *counter, bool stalls)
+{
+	pthread_mutex_lock(&counter->lock);
+	counter->stalls = stalls;
+	pthread_cond_broadcast(&counter->stalled);
+	pthread_mutex_unlock(&counter->lock);
+}
+
+static void wait_while_stalled(struct counter *counter)
+{
+	pthread_mutex_lock(&counter->lock);
+	while (counter->stalls)
+		pthread_cond_wait(&counter->stalled, &counter->lock);
+	pthread_mutex_unlock(&counter->lock);
+}
+
 static int filled(void *opaque, size_t len)
 {
 	struct counter *counter = opaque;
 	bool first = counter->in_bytes < counter->config.size;
 
+	wait_while_stalled(counter);
 	counter->in_bytes += len;
 	if (first || !len)
 		return 0;
@@ -393,6 +410,7 @@ static void close_counter(void *opaque)
 	}
 	free(counter->memory);
 	free(counter->dirty);
+	pthread_cond_destroy(&counter->stalled);
 	pthread_mutex_destroy(&counter->lock);
 }
 
@@ -438,6 +456,7 @@ void counter_open(struct counter *counter, const struct counter_config *config)
 	counter->dirty = calloc(1, n_pages(counter));
 	ck_assert(counter->memory && counter->dirty);
 	pthread_mutex_init(&counter->lock, NULL);
+	pthread_cond_init(&counter->stalled, NULL);
 	ops = ops_for(config);
 	ck_assert_int_eq(vmig_model_new(&ops, counter, &model, &counter->model, &counter->dev), 0);
 	if (counter->config.busy)

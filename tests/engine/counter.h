@@ -40,8 +40,10 @@ struct counter {
 	int fail_times;
 	bool fail_to_error;
 	int reset_fault;
+	bool stalls; /* under lock: loading waits until this is false */
 
 	pthread_mutex_t lock;
+	pthread_cond_t stalled;
 	pthread_t thread;
 	bool quit, running;
 	uint64_t *memory;
@@ -60,6 +62,8 @@ struct counter {
 };
 
 void counter_open(struct counter *counter, const struct counter_config *config);
+/** Loading waits from now on; or goes on. */
+void counter_stall(struct counter *counter, bool stalls);
 void counter_close(struct counter *counter);
 /** A few things done by the caller's hand. */
 void counter_work(struct counter *counter, int times);

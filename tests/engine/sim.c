@@ -327,7 +327,7 @@ static void take_data(struct sim *sim, struct sim_side *side, const struct sim_m
 {
 	struct sim_device *d = &side->real[m->device];
 
-	if (side->discard)
+	if (side->discard || fault_now(sim, SIM_DATA_VANISH, SIM_DATA_VANISH))
 		return;
 	ck_assert_uint_eq(d->state, VMIG_STATE_RESUMING);
 	d->sent += m->data;
@@ -363,6 +363,8 @@ static void arrive(struct sim *sim, int s)
 					       .text = "its digest is wrong" };
 		side->told_end = true;
 		side->used = 0;
+	} else if (s == DESTINATION && fault_now(sim, SIM_WRONG_RECORD, SIM_WRONG_RECORD)) {
+		ev.type = VMIG_RECORD_READY;
 	} else if (m.type == VMIG_RECORD_DATA) {
 		take_data(sim, side, &m);
 		return;
@@ -643,6 +645,8 @@ void sim_check(struct sim *sim)
 		check_source(sim);
 	if (!d->dead)
 		check_destination(sim);
+	if (sim->fault_done && (sim->fault == SIM_DATA_VANISH || sim->fault == SIM_WRONG_RECORD))
+		ck_assert_int_eq(d->core.result.outcome, VMIG_BAD_INPUT);
 	if (s->dead || d->dead)
 		return;
 	if (s->core.result.outcome == VMIG_DONE && !sim->one_way)

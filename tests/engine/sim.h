@@ -24,9 +24,11 @@ enum sim_fault {
 	SIM_SILENCE, /* nothing arrives any more, and nobody is told */
 	SIM_CANCEL_SOURCE,
 	SIM_CANCEL_DESTINATION,
-	SIM_USER_FAILS, /* the next callback */
-	SIM_DATA_FAILS, /* the next data are not taken by the device */
-	SIM_BAD_STREAM, /* the next record is damaged */
+	SIM_USER_FAILS,   /* the next callback */
+	SIM_DATA_FAILS,   /* the next data are not taken by the device */
+	SIM_BAD_STREAM,   /* the next record is damaged */
+	SIM_DATA_VANISH,  /* the next data are dropped on the way, and nobody sees that */
+	SIM_WRONG_RECORD, /* the next record to the destination is one that only a destination sends */
 	SIM_FAULTS,
 };
 

@@ -105,6 +105,8 @@ EVERYWHERE(the_destination_cancels_anywhere, SIM_CANCEL_DESTINATION)
 EVERYWHERE(a_user_that_fails_stops_it, SIM_USER_FAILS)
 EVERYWHERE(data_that_are_not_taken_stop_it, SIM_DATA_FAILS)
 EVERYWHERE(a_bad_stream_anywhere_is_undone, SIM_BAD_STREAM)
+EVERYWHERE(data_that_vanish_are_missed, SIM_DATA_VANISH)
+EVERYWHERE(a_record_out_of_turn_anywhere_is_refused, SIM_WRONG_RECORD)
 
 /* --- one way --- */
 
@@ -402,7 +404,8 @@ HARNESS("core", T(new_initial_data_revoke_the_acknowledgement),
 	T_SLOW(a_dead_destination_leaves_a_running_source, 60), T_SLOW(a_silent_peer_is_given_up, 60),
 	T_SLOW(the_source_cancels_anywhere, 60), T_SLOW(the_destination_cancels_anywhere, 60),
 	T_SLOW(a_user_that_fails_stops_it, 60), T_SLOW(data_that_are_not_taken_stop_it, 60),
-	T_SLOW(a_bad_stream_anywhere_is_undone, 60), T(a_file_has_the_same_stages),
+	T_SLOW(a_bad_stream_anywhere_is_undone, 60), T_SLOW(data_that_vanish_are_missed, 60),
+	T_SLOW(a_record_out_of_turn_anywhere_is_refused, 60), T(a_file_has_the_same_stages),
 	T(a_live_save_leaves_the_source_running), T_SLOW(a_save_that_fails_anywhere_is_undone, 60),
 	T(what_does_not_fit_is_refused_before_anything_moves),
 	T(a_source_that_does_not_migrate_is_told_at_once),

@@ -438,6 +438,54 @@ TEST(either_end_may_cancel)
 	}
 }
 
+/* Cancels when the source has begun to send; the destination does not read on. */
+static void cancel_in_precopy(const struct vmig_migrate_event *event, void *opaque)
+{
+	if (event->kind == VMIG_EVENT_PROGRESS && event->stage == VMIG_STAGE_PRECOPY && event->bytes)
+		__atomic_store_n((bool *)opaque, true, __ATOMIC_RELAXED);
+}
+
+static void go_on_at_the_end(const struct vmig_migrate_event *event, void *opaque)
+{
+	if (event->kind == VMIG_EVENT_STATE && event->state == VMIG_STATE_RUNNING)
+		counter_stall(opaque, false);
+}
+
+struct stall {
+	struct counter *to;
+	bool cancel;
+};
+
+static void stalled_event(const struct vmig_migrate_event *event, void *opaque)
+{
+	struct stall *stall = opaque;
+
+	cancel_in_precopy(event, &stall->cancel);
+	if (stall->cancel)
+		go_on_at_the_end(event, stall->to);
+}
+
+/* Long before the timeout of a silent peer (30 s) the source runs again, though its thread hangs in a send. */
+TEST(a_cancel_does_not_wait_for_a_peer_that_does_not_read)
+{
+	struct counter_config config = { .size = 64 << 20 };
+	struct stall stall = { 0 };
+	struct both b;
+
+	both_open(&b, 1, &config, &config);
+	counter_stall(&b.to[0], true);
+	stall.to = &b.to[0];
+	b.source.options.cancel = &stall.cancel;
+	b.source.options.event = stalled_event;
+	b.source.options.opaque = &stall;
+	side_run_both(&b.source, &b.destination);
+	ck_assert_int_eq(b.source.r, VMIG_NOT_DONE);
+	ck_assert_int_eq(b.source.result.code, ECANCELED);
+	side_check_running(b.from, 1);
+	ck_assert_int_eq(b.destination.started, 0);
+	both_close(&b);
+}
+
 TEST(bad_arguments_are_refused)
 {
 	struct counter_config config = { 0 };
@@ -500,4 +548,5 @@ HARNESS("driver", T(a_busy_device_moves), T(a_device_that_copies_moves), T(five_
 	T(a_destination_that_cannot_run_after_the_commit_is_told), T(data_that_cannot_be_read_stop_it),
 	T(data_that_are_not_taken_stop_it), T(a_device_of_another_type_is_refused),
 	T(a_failed_destination_can_be_used_again), T(a_silent_peer_is_given_up), T(garbage_is_refused),
-	T(either_end_may_cancel), T(bad_arguments_are_refused), T(devices_left_anywhere_are_brought_back))
+	T(either_end_may_cancel), T(a_cancel_does_not_wait_for_a_peer_that_does_not_read),
+	T(bad_arguments_are_refused), T(devices_left_anywhere_are_brought_back))
