@@ -401,11 +401,13 @@ uint64_t vmig_core_deadline(const struct vmig_core *core)
 	return first;
 }
 
-bool vmig_core_wants_record(const struct vmig_core *core)
+bool vmig_core_wants_record(const struct vmig_core *core, uint32_t type)
 {
 	bool works_it_out = core->stage == VMIG_STAGE_HELLO || core->stage == VMIG_STAGE_OFFER ||
 			    core->stage == VMIG_STAGE_VERIFY;
 
+	if (type == VMIG_RECORD_PROGRESS || type == VMIG_RECORD_ABORT)
+		return true;
 	return core->phase != VMIG_PHASE_GO || core->config.source || !works_it_out || vmig_core_idle(core);
 }
 

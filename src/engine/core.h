@@ -183,8 +183,9 @@ bool vmig_core_next(struct vmig_core *core, struct vmig_core_action *ret);
 void vmig_core_payload(const struct vmig_core *core, const struct vmig_core_action *action,
 		       struct vmig_cursor *c);
 
-/** May the next record be given? Not while the answer to the last ones is being worked out. */
-bool vmig_core_wants_record(const struct vmig_core *core);
+/** May the next record, of this type, be given? Not while the answer to the last ones is being worked out. A peer whose
+ *  record waits is not silent: @heard_ns is now. */
+bool vmig_core_wants_record(const struct vmig_core *core, uint32_t type);
 
 /** May the devices of the destination be given data? */
 bool vmig_core_wants_data(const struct vmig_core *core);

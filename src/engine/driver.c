@@ -50,10 +50,21 @@ void vmig_driver_data_failed(struct vmig_driver *driver, uint32_t device, int co
 
 /* --- events --- */
 
+static bool record_waits(struct vmig_driver *driver)
+{
+	bool waits;
+
+	pthread_mutex_lock(&driver->lock);
+	waits = driver->inbox.full;
+	pthread_mutex_unlock(&driver->lock);
+	return waits;
+}
+
 void vmig_driver_feed(struct vmig_driver *driver, struct vmig_core_event *ev)
 {
 	ev->now_ns = vmig_now_ns();
-	ev->heard_ns = atomic_load_explicit(&driver->heard_ns, memory_order_relaxed);
+	ev->heard_ns = record_waits(driver) ? ev->now_ns
+					    : atomic_load_explicit(&driver->heard_ns, memory_order_relaxed);
 	ev->bytes = atomic_load_explicit(&driver->bytes, memory_order_relaxed);
 	vmig_core_event(&driver->core, ev);
 	pthread_mutex_lock(&driver->lock);
@@ -120,7 +131,7 @@ static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret)
 						 .text = data->text };
 		return DATA_FAULT;
 	}
-	if (driver->inbox.full && vmig_core_wants_record(&driver->core))
+	if (driver->inbox.full && vmig_core_wants_record(&driver->core, driver->inbox.record.type))
 		return RECORD;
 	if (!driver->inbox.full && lost_due(driver)) {
 		lost->told = true;

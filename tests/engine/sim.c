@@ -81,7 +81,7 @@ static void feed(struct sim *sim, int s, struct vmig_core_event *ev)
 		return;
 	ev->now_ns = sim->now;
 	ev->bytes = side->bytes;
-	ev->heard_ns = side->heard;
+	ev->heard_ns = side->used ? sim->now : side->heard;
 	vmig_core_event(&side->core, ev);
 	side->discard |= side->core.phase != VMIG_PHASE_GO;
 	settle(sim, s);
@@ -121,6 +121,7 @@ static void act(struct sim *sim, int s, const struct vmig_core_action *a)
 		ck_assert_int_eq(side->pending[a->device].kind, VMIG_ACT_NONE);
 		side->pending[a->device] = *a;
 		side->stop[a->device] = false;
+		side->ready_ns[a->device] = a->job == VMIG_JOB_STATE ? sim->now + sim->slow_ns : 0;
 		break;
 	case VMIG_ACT_PUMP_STOP:
 		side->stop[a->device] = true;
@@ -319,7 +320,7 @@ static bool may_arrive(const struct sim *sim, const struct sim_side *side)
 	if (sim->one_way && !(sim->side[SOURCE].finished && !sim->side[SOURCE].core.result.outcome))
 		return false;
 	if (m->type != VMIG_RECORD_DATA)
-		return vmig_core_wants_record(&side->core);
+		return vmig_core_wants_record(&side->core, m->type);
 	return side->discard || vmig_core_wants_data(&side->core);
 }
 
@@ -363,7 +364,8 @@ static void arrive(struct sim *sim, int s)
 					       .text = "its digest is wrong" };
 		side->told_end = true;
 		side->used = 0;
-	} else if (s == DESTINATION && fault_now(sim, SIM_WRONG_RECORD, SIM_WRONG_RECORD)) {
+	} else if (s == DESTINATION && !side->core.promised && !side->discard &&
+		   fault_now(sim, SIM_WRONG_RECORD, SIM_WRONG_RECORD)) {
 		ev.type = VMIG_RECORD_READY;
 	} else if (m.type == VMIG_RECORD_DATA) {
 		take_data(sim, side, &m);
@@ -463,7 +465,8 @@ static int choices(const struct sim *sim, struct choice *ret)
 
 	for (int s = 0; s < 2; s++) {
 		for (uint32_t i = 0; i < sim->n; i++)
-			if (sim->side[s].pending[i].kind && !sim->side[s].dead)
+			if (sim->side[s].pending[i].kind && !sim->side[s].dead &&
+			    sim->side[s].ready_ns[i] <= sim->now)
 				ret[n++] = (struct choice){ JOB, s, i };
 		if (may_arrive(sim, &sim->side[s]))
 			ret[n++] = (struct choice){ ARRIVE, s, 0 };

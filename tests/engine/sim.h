@@ -54,6 +54,7 @@ struct sim_side {
 	struct sim_device real[SIM_DEVICES];
 	struct vmig_core_action pending[SIM_DEVICES];
 	bool stop[SIM_DEVICES];
+	uint64_t ready_ns[SIM_DEVICES]; /* when the job may end */
 	bool finished, dead, down, told_end, discard;
 	struct sim_message in[SIM_QUEUE]; /* a ring */
 	uint32_t first, used;
@@ -70,7 +71,7 @@ struct sim {
 	enum sim_fault fault;
 	bool fault_done, faulty_device, silent, one_way;
 	int commits;
-	uint64_t shortest_job_ns;
+	uint64_t slow_ns; /* how long a transition takes */
 };
 
 /** Features of the devices, repeated as needed. */

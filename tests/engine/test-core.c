@@ -298,6 +298,18 @@ TEST(a_device_without_sizes_is_read_until_drained)
 	free(sim);
 }
 
+/* Each transition takes five times as long as a peer may be silent: who waits for one says that he is there. */
+TEST(slow_transitions_are_no_silence)
+{
+	struct sim *sim = new_sim(4, harness_seed());
+
+	sim->slow_ns = 5 * NS_PER_S;
+	sim_run(sim);
+	sim_check(sim);
+	ck_assert_msg(!sim->side[0].core.result.outcome, "%s", sim->side[0].core.result.reason);
+	free(sim);
+}
+
 TEST(devices_found_elsewhere_are_brought_back_first)
 {
 	struct sim *sim = new_sim(4, harness_seed());
@@ -411,4 +423,5 @@ HARNESS("core", T(new_initial_data_revoke_the_acknowledgement),
 	T(a_source_that_does_not_migrate_is_told_at_once),
 	T(a_device_that_changes_too_fast_is_switched_over_in_the_end), T(the_number_of_rounds_is_bounded),
 	T(without_precopy_nothing_moves_before_the_switchover),
-	T(a_device_without_sizes_is_read_until_drained), T(devices_found_elsewhere_are_brought_back_first))
+	T(a_device_without_sizes_is_read_until_drained), T(slow_transitions_are_no_silence),
+	T(devices_found_elsewhere_are_brought_back_first))

@@ -10,6 +10,7 @@
 
 #include <vmig/stream.h>
 
+#include "../stream/made.h"
 #include "harness.h"
 #include "side.h"
 
@@ -408,9 +409,106 @@ TEST(a_flaw_in_a_pipe_never_reaches_the_device)
 	flaws_in_a_pipe(true, 0);
 }
 
-HARNESS("file", T(a_saved_device_is_restored), T(a_live_save_leaves_the_source_running),
-	T(a_file_cut_anywhere_is_refused), T(a_file_with_one_flipped_bit_is_refused),
-	T(a_file_with_something_after_its_end_is_refused), T(a_file_of_another_type_is_no_bad_file),
-	T(a_failed_save_leaves_no_file), T(a_failed_save_leaves_an_older_file_as_it_was),
-	T(a_full_disk_is_told), T(a_pipe_carries_it), T(a_pipe_whose_reader_goes_is_told),
-	T(a_flaw_in_a_pipe_never_reaches_the_device))
+/* --- streams that no source of ours makes --- */
+
+static void add_control(struct made *m, uint16_t type, uint32_t device, const void *value)
+{
+	uint8_t payload[512];
+	struct vmig_cursor c = vmig_cursor_into(payload, sizeof(payload));
+
+	if (type == VMIG_RECORD_HELLO)
+		vmig_hello_put(&c, value);
+	else if (type == VMIG_RECORD_OFFER)
+		vmig_offer_put(&c, value);
+	else if (type == VMIG_RECORD_DEVICE_END)
+		vmig_device_end_put(&c, value);
+	made_add(m, type, 0, device, payload, (uint32_t)(sizeof(payload) - c.left));
+}
+
+static void made_start(struct made *m)
+{
+	struct vmig_hello hello = { .n_devices = 1, .max_data = 1 << 20 };
+	struct vmig_offer offer = {
+		.migration_flags = 1, .identity = "counter", .format = "v2", .name = "made"
+	};
+
+	made_begin(m);
+	add_control(m, VMIG_RECORD_HELLO, VMIG_RECORD_ALL, &hello);
+	add_control(m, VMIG_RECORD_OFFER, 0, &offer);
+	made_add(m, VMIG_RECORD_PRECOPY_DONE, 0, VMIG_RECORD_ALL, NULL, 0);
+}
+
+/* Through a pipe; *ret_bytes: what the device took. */
+static int restore_made(const struct made *m, uint64_t *ret_bytes)
+{
+	struct counter_config config = { .size = COUNTER_PAGE };
+	struct vmig_channel *in;
+	struct counter to;
+	struct side b;
+	char name[32];
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fds[0]);
+	ck_assert_int_eq(vmig_channel_file(name, false, &in, NULL), 0);
+	close(fds[0]);
+	ck_assert_int_eq(write(fds[1], m->bytes, m->len), (ssize_t)m->len);
+	close(fds[1]);
+	counter_open(&to, &config);
+	side_init(&b, false, &to, 1, in);
+	side_run(&b);
+	ck_assert_uint_eq(counter_state(&to), VMIG_STATE_RUNNING);
+	ck_assert_int_eq(b.started, 0);
+	*ret_bytes = to.in_bytes;
+	counter_close(&to);
+	return b.r;
+}
+
+TEST(data_of_a_device_that_has_ended_are_refused)
+{
+	struct vmig_device_end end = { .length = 3,
+				       .chain = vmig_digest_chain(0, 3, vmig_digest_of("abc", 3)) };
+	uint64_t bytes;
+	struct made m;
+
+	made_start(&m);
+	made_add(&m, VMIG_RECORD_DATA, 0, 0, "abc", 3);
+	add_control(&m, VMIG_RECORD_DEVICE_END, 0, &end);
+	made_add(&m, VMIG_RECORD_DATA, 0, 0, "d", 1);
+	ck_assert_int_eq(restore_made(&m, &bytes), VMIG_BAD_INPUT);
+	ck_assert_uint_eq(bytes, 3);
+	made_end(&m);
+}
+
+TEST(data_of_no_device_are_refused)
+{
+	uint64_t bytes;
+	struct made m;
+
+	made_start(&m);
+	made_add(&m, VMIG_RECORD_DATA, 0, 1, "abc", 3);
+	ck_assert_int_eq(restore_made(&m, &bytes), VMIG_BAD_INPUT);
+	ck_assert_uint_eq(bytes, 0);
+	made_end(&m);
+}
+
+TEST(unknown_optional_records_are_skipped)
+{
+	uint64_t bytes;
+	struct made m;
+
+	made_start(&m);
+	made_add(&m, 0x7777, VMIG_RECORD_OPTIONAL, 0, "of a later version", 18);
+	made_add(&m, VMIG_RECORD_DATA, 0, 0, "abc", 3);
+	ck_assert_int_eq(restore_made(&m, &bytes), VMIG_BAD_INPUT); /* it is cut short */
+	ck_assert_uint_eq(bytes, 3);
+	made_end(&m);
+}
+
+HARNESS("file", T(data_of_a_device_that_has_ended_are_refused), T(data_of_no_device_are_refused),
+	T(unknown_optional_records_are_skipped), T(a_saved_device_is_restored),
+	T(a_live_save_leaves_the_source_running), T(a_file_cut_anywhere_is_refused),
+	T(a_file_with_one_flipped_bit_is_refused), T(a_file_with_something_after_its_end_is_refused),
+	T(a_file_of_another_type_is_no_bad_file), T(a_failed_save_leaves_no_file),
+	T(a_failed_save_leaves_an_older_file_as_it_was), T(a_full_disk_is_told), T(a_pipe_carries_it),
+	T(a_pipe_whose_reader_goes_is_told), T(a_flaw_in_a_pipe_never_reaches_the_device))
