@@ -28,7 +28,6 @@ test-peers: all
 	@tests/peers/run $(BUILD)
 
 bench: all
-	@meson setup --reconfigure $(BUILD) >/dev/null
 	@bench/run $(BUILD)
 
 fuzz:

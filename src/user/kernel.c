@@ -60,7 +60,7 @@ static int kernel_set_state(void *p, uint32_t target, struct vmig_session_half *
 {
 	struct vmig_kernel *k = p;
 	struct vmig_uapi_device_feature_mig_state state = { .device_state = target, .data_fd = -1 };
-	uint32_t from;
+	uint32_t from = VMIG_STATE_NONE;
 	int r = kernel_query_state(k, &from, error);
 
 	if (!r)
@@ -229,7 +229,7 @@ static int open_by_path(struct vmig_kernel *k, const char *path, struct vmig_err
  * thrown it away at the close, so that leaving RESUMING by anything but a reset is a NULL dereference in the kernel. */
 static int look_at_state(struct vmig_kernel *k, struct vmig_error *error)
 {
-	uint32_t state;
+	uint32_t state = VMIG_STATE_NONE;
 	int r = k->info.migration_flags ? kernel_query_state(k, &state, error) : 0;
 
 	if (!r && k->info.migration_flags && state == VMIG_STATE_RESUMING)

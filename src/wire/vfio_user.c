@@ -243,7 +243,7 @@ int vmig_vu_dma_rw_decode(struct vmig_cursor *c, const struct vmig_vu_header *h,
 
 	m.address = vmig_cursor_u64(c);
 	m.count = narrow ? vmig_cursor_u32(c) : vmig_cursor_u64(c);
-	if (!vmig_cursor_ok(c) || !add_fits(m.address, m.count))
+	if (!vmig_cursor_ok(c) || (m.count && !add_fits(m.address, m.count - 1)))
 		return -EPROTO;
 	if (m.count > max)
 		return -E2BIG;

@@ -376,7 +376,10 @@ TEST(data_of_dma)
 	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, false, 0, 4096, 0), 0);
 	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, false, 0, 4097, 0), -E2BIG);
 	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, false, 0, UINT64_MAX, 0), -E2BIG);
-	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, false, 1, UINT64_MAX, 0), -EPROTO);
+	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, false, 2, UINT64_MAX, 0), -EPROTO);
+	/* The last byte of the address space is one like any other. */
+	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, false, UINT64_MAX - 7, 8, 0), 0);
+	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, false, UINT64_MAX - 7, 9, 0), -EPROTO);
 	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, true, 0, 8, 8), 0);
 	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_READ, true, 0, 8, 7), -EPROTO);
 	ck_assert_int_eq(dma_rw(VMIG_VU_DMA_WRITE, false, 0, 8, 8), 0);
