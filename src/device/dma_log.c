@@ -15,7 +15,7 @@
 struct vmig_log_chunk {
 	uint64_t number;     /* of its first page, >> CHUNK_SHIFT */
 	unsigned int active; /* which bitmap is marked; under log->lock */
-	bool held;           /* the other one may have bits; under log->call_lock */
+	bool any[2];         /* may have bits; belongs to the bitmap, which may be skipped without */
 	uint64_t bits[2][CHUNK_WORDS] __attribute__((aligned(64)));
 };
 
@@ -268,6 +268,8 @@ static void mark_pages(struct vmig_dma_log *log, uint64_t page, uint64_t last)
 			/* Most writes hit pages that are marked already: no locked access for those. */
 			if ((__atomic_load_n(word, __ATOMIC_RELAXED) & mask) != mask)
 				__atomic_fetch_or(word, mask, __ATOMIC_RELAXED);
+			if (!__atomic_load_n(&chunk->any[chunk->active], __ATOMIC_RELAXED))
+				__atomic_store_n(&chunk->any[chunk->active], true, __ATOMIC_RELAXED);
 		}
 		if (last - page <= 63 - page % 64)
 			return;
@@ -393,14 +395,17 @@ static bool any_bits(const uint64_t *bits)
 static void take(const struct vmig_dma_log *log, const struct report *rep, struct vmig_log_chunk *chunk)
 {
 	uint64_t *bits = chunk->bits[!chunk->active];
+	bool *any = &chunk->any[!chunk->active];
 	uint64_t page = 1ull << log->shift, base = chunk->number << CHUNK_SHIFT;
 	uint64_t first = MAX(base, rep->first_page) - base;
 	uint64_t last = MIN(base + (CHUNK_PAGES - 1), rep->last_page) - base;
 	bool whole_pages = !(rep->iova & (page - 1)) && !((rep->last + 1) & (page - 1));
 
+	if (!*any)
+		return;
 	if (rep->shift == log->shift && whole_pages && !(rep->first_page % 64)) {
 		take_words(bits, first, last, &rep->bitmap[(base + first - rep->first_page) / 64]);
-		chunk->held = (first || last < CHUNK_PAGES - 1) && any_bits(bits);
+		*any = (first || last < CHUNK_PAGES - 1) && any_bits(bits);
 	} else {
 		take_runs(log, rep, bits, base, first, last);
 		/* A page that was asked for in part stays marked for the other part. */
@@ -410,7 +415,7 @@ static void take(const struct vmig_dma_log *log, const struct report *rep, struc
 			last--;
 		if (first <= last && last < CHUNK_PAGES)
 			clear_bits(bits, first, last);
-		chunk->held = any_bits(bits);
+		*any = any_bits(bits);
 	}
 }
 
@@ -436,8 +441,7 @@ static void report(struct vmig_dma_log *log, const struct report *rep)
 	size_t first = find_chunk(log, rep->first_page >> CHUNK_SHIFT), end = first;
 
 	for (; end < log->n_chunks && log->chunks[end]->number <= rep->last_page >> CHUNK_SHIFT; end++)
-		if (log->chunks[end]->held)
-			take(log, rep, log->chunks[end]);
+		take(log, rep, log->chunks[end]);
 	/* Who has marked in the active bitmap has left; who comes now marks in the other. */
 	pthread_rwlock_wrlock(&log->lock);
 	for (size_t i = first; i < end; i++)
