@@ -215,9 +215,12 @@ struct vmig_dma {
 	const struct vmig_dma_io *io;
 };
 
-/** -EEXIST: overlaps a mapping. -EINVAL: not page-aligned, empty, or it wraps. -ENOSPC: too many. */
+/** -EEXIST: overlaps a mapping. -EINVAL: not page-aligned (4096), empty, it wraps, or there is no way to the memory.
+ *  -EOPNOTSUPP: none of the ways that there are is of a kind that the device takes.
+ *  -ENOSPC: too many, or the DMA log has no room for it. */
 int vmig_device_map_dma(struct vmig_device *dev, const struct vmig_dma *map);
-/** Exactly a mapping made before. -ENOENT: there is none. On return the device no longer touches it. */
+/** Exactly a mapping made before. -ENOENT: there is none. On return the device no longer touches it: this waits for
+ *  its accesses, calls of struct vmig_dma_io too. Who answers those must answer, or fail, the ones that are out. */
 int vmig_device_unmap_dma(struct vmig_device *dev, uint64_t iova, uint64_t size);
 
 struct vmig_range {
@@ -225,13 +228,16 @@ struct vmig_range {
 };
 
 /** Start logging the device's writes to @ranges at (about) *page_size, which is set to the one chosen.
- *  -EBUSY: started already. -EINVAL: no range, a bad one, or a page size that is no power of two. -EOPNOTSUPP. */
+ *  -EBUSY: started already. -EINVAL: no range, a bad one (empty, wraps, overlaps another, not a multiple of the page
+ *  size), or a page size that is no power of two. -E2BIG: too many ranges. -ENOSPC: too much memory for one log.
+ *  -EOPNOTSUPP. A model keeps bits only for what is mapped within the ranges, so a range may be enormous. */
 int vmig_device_dma_log_start(struct vmig_device *dev, uint64_t *page_size,
 			      const struct vmig_range *ranges, uint32_t n_ranges);
 int vmig_device_dma_log_stop(struct vmig_device *dev);
 /**
  * Read and clear the log for [@iova, @iova + @length): bit i of @bitmap (u64s, as many as it takes) is set
  * if page i of @page_size was written. Bits are only ever set. A write that races is in this report or the next.
+ * A page of the log that is asked for only in part stays marked for the other part.
  * -EINVAL as above or not within the logged ranges, or not started. After another error all memory counts as dirty.
  */
 int vmig_device_dma_log_report(struct vmig_device *dev, uint64_t iova, uint64_t length,

@@ -39,12 +39,16 @@ struct vmig_model_ops {
 
 	/* Saving: either lend (the device's own memory) or read (a copy); the other is NULL.
 	 * Return the bytes given; 0: nothing (more) now. The library makes of it -ENOMSG in PRE_COPY
-	 * states and the end in STOP_COPY; so in STOP_COPY 0 must mean that all has been given. */
+	 * states and the end in STOP_COPY; so in STOP_COPY 0 must mean that all has been given.
+	 * A loan may be out while step or reset is called: what was lent must not change until it is
+	 * given back. If the session ends, it is not given back, and its memory must last until close. */
 	ssize_t (*lend)(void *opaque, size_t max, struct iovec *ret_iov, int *ret_n);
 	void (*give_back)(void *opaque, size_t used);
 	ssize_t (*read)(void *opaque, void *buf, size_t len);
 
-	/* Loading: either room and filled, or write. Report a bad stream as early as it is seen. */
+	/* Loading: either room and filled, or write. Report a bad stream as early as it is seen: after an
+	 * error no more data comes and RESUMING -> STOP is refused, whatever the device would say.
+	 * room may be asked for again before filled: it is the same place. filled comes with more than 0. */
 	ssize_t (*room)(void *opaque, size_t want, struct iovec *ret_iov, int *ret_n);
 	int (*filled)(void *opaque, size_t len);
 	int (*write)(void *opaque, const void *buf, size_t len); /* takes all or fails */
@@ -60,7 +64,8 @@ struct vmig_model_ops {
 	int (*region_read)(void *opaque, uint32_t index, uint64_t offset, void *buf, size_t len);
 	int (*region_write)(void *opaque, uint32_t index, uint64_t offset, const void *buf, size_t len);
 
-	/** A mapping came or is about to go (may be NULL). When it goes, no new access may start. */
+	/** A mapping came, or is about to go (may be NULL). One that goes is not found any more: new accesses
+	 *  fail with -EFAULT. The unmap waits for those under way after this call. It must not map or unmap. */
 	void (*dma_changed)(void *opaque);
 
 	/** The handle is being closed: stop all threads and free @opaque. */
@@ -101,10 +106,14 @@ int vmig_model_new(const struct vmig_model_ops *ops, void *opaque, const struct 
 int vmig_model_dma_read(struct vmig_model *model, uint64_t iova, void *buf, size_t len);
 int vmig_model_dma_write(struct vmig_model *model, uint64_t iova, const void *buf, size_t len);
 
-/** Raise interrupt @sub of @index (signals its eventfd). A masked one is kept pending. Never blocks. No-op if not armed. */
+/**
+ * Raise interrupt @sub of @index (signals its eventfd). A masked one is kept pending. Never blocks.
+ * No-op if not armed; but the line of a level (VFIO_IRQ_INFO_AUTOMASKED: INTx) is up until it is lowered:
+ * it signals when it is armed, and again when it is unmasked. A reset of the device lowers all.
+ */
 void vmig_model_raise(struct vmig_model *model, uint32_t index, uint32_t sub);
 
-/** Lower a level-triggered interrupt (INTx): what was pending is forgotten. */
+/** Lower a level-triggered interrupt (INTx). What was pending is forgotten, of any interrupt. */
 void vmig_model_lower(struct vmig_model *model, uint32_t index, uint32_t sub);
 
 /** The state of the machine now (for a model's own threads; may be old when it returns). */

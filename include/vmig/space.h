@@ -26,9 +26,11 @@ void vmig_space_free(struct vmig_space *space);
 /** Map into every attached device, or into none. Errors as vmig_device_map_dma();
  *  -EOPNOTSUPP: a device takes no mapping of this kind. */
 int vmig_space_map(struct vmig_space *space, const struct vmig_dma *map);
-/** -ENOENT: no such mapping. */
+/** -ENOENT: no such mapping. It is gone from the space in any other case; another error is that of the first device
+ *  that could not give it up, which may touch the memory still. */
 int vmig_space_unmap(struct vmig_space *space, uint64_t iova, uint64_t size);
 
+/** -EEXIST: it is attached. Errors as vmig_space_map(): then it is not attached and has no mapping. */
 int vmig_space_attach(struct vmig_space *space, struct vmig_device *dev);
 void vmig_space_detach(struct vmig_space *space, struct vmig_device *dev);
 
