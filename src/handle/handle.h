@@ -47,4 +47,34 @@ void vmig_session_end_for(struct vmig_device *dev, uint32_t state);
 /** The device is being closed: the sessions lose their provider's halves. */
 void vmig_session_orphan_all(struct vmig_device *dev);
 
+/* The one buffer between a side that copies and one that does not; allocated when first needed. */
+#define VMIG_SESSION_BUFFER (512u << 10)
+
+/** The caller's object over the provider's half. */
+struct vmig_session {
+	struct vmig_device *dev;
+	struct vmig_session *next;     /* under dev->lock */
+	struct vmig_session_half half; /* ops NULL: the device is closed */
+	atomic_bool ended;             /* set by the thread that changes the state */
+
+	/* Only the thread that uses the session looks at these. */
+	bool loan_out, room_out;
+	size_t loan, room;
+	char *buf;
+	size_t start, end; /* read from the provider, not yet taken */
+};
+
+/** It loads; else it saves. Only while the provider's half is there. */
+bool vmig_session_loads(const struct vmig_session *session);
+/** Keep the error of a provider, unless it is the answer ENOMSG. Returns @code. */
+int vmig_session_fail(struct vmig_session *session, int code, struct vmig_error *error, const char *where);
+/** -ENODEV: it has ended. */
+int vmig_session_check_alive(struct vmig_session *session, const char *where);
+/** -EINVAL: too many pieces or bytes. */
+int vmig_session_check_iov(struct vmig_session *session, const struct iovec *iov, int n, const char *where);
+/** -ENOMEM. */
+int vmig_session_need_buffer(struct vmig_session *session, const char *where);
+/** What a provider hands out must be what it says. */
+bool vmig_session_pieces_agree(const struct iovec *iov, int n, ssize_t len, size_t max);
+
 #endif
