@@ -251,6 +251,9 @@ static bool good_config(const struct vmig_model_ops *ops, const struct vmig_mode
 {
 	if (!config->name || !config->identity || !good_migration(ops, config))
 		return false;
+	/* Cut short, two different devices might be taken for the same. */
+	if (strlen(config->identity) >= VMIG_IDENTITY_MAX)
+		return false;
 	if ((config->has & ~(VMIG_HAS_REINIT | VMIG_HAS_DMA_LOG)) ||
 	    (config->traits & (VMIG_TRAIT_LENDS | VMIG_TRAIT_ROOMS)))
 		return false;

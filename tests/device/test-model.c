@@ -145,6 +145,16 @@ TEST(features_need_their_ops)
 	ck_assert_int_eq(CONFIG(c.identity = NULL), -EINVAL);
 }
 
+TEST(an_identity_is_never_cut)
+{
+	char identity[VMIG_IDENTITY_MAX + 1];
+
+	memset(identity, 'x', sizeof(identity));
+	identity[VMIG_IDENTITY_MAX] = '\0';
+	ck_assert_int_eq(CONFIG(c.identity = identity), -EINVAL);
+	ck_assert_int_eq(CONFIG(c.identity = identity + 1), 0);
+}
+
 TEST(regions_and_interrupts_have_limits)
 {
 	static struct vmig_region regions[VMIG_LIMIT_REGIONS + 1];
@@ -519,10 +529,11 @@ TEST(a_long_step_holds_up_nothing_else)
 	vmig_device_close(slow);
 }
 
-HARNESS("model", T(ops_must_fit_together), T(features_need_their_ops), T(regions_and_interrupts_have_limits),
-	T(regions_must_be_possible), T(a_refused_model_takes_nothing), T(a_model_says_what_it_is),
-	T(accesses_stay_within_the_region), T(the_models_descriptors_are_closed_once),
-	T(accesses_cross_mappings_that_lie_side_by_side), T(directions_are_kept),
-	T(the_last_page_can_be_mapped_and_nothing_behind_it), T(mappings_do_not_overlap_and_unmap_is_exact),
-	T(mappings_have_a_limit), T(a_file_is_mapped_here_if_nobody_else_has),
-	T(memory_elsewhere_is_asked_for), T(a_long_step_holds_up_nothing_else))
+HARNESS("model", T(ops_must_fit_together), T(features_need_their_ops), T(an_identity_is_never_cut),
+	T(regions_and_interrupts_have_limits), T(regions_must_be_possible), T(a_refused_model_takes_nothing),
+	T(a_model_says_what_it_is), T(accesses_stay_within_the_region),
+	T(the_models_descriptors_are_closed_once), T(accesses_cross_mappings_that_lie_side_by_side),
+	T(directions_are_kept), T(the_last_page_can_be_mapped_and_nothing_behind_it),
+	T(mappings_do_not_overlap_and_unmap_is_exact), T(mappings_have_a_limit),
+	T(a_file_is_mapped_here_if_nobody_else_has), T(memory_elsewhere_is_asked_for),
+	T(a_long_step_holds_up_nothing_else))
