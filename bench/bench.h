@@ -22,8 +22,8 @@
 #include <vmig/vmig.h>
 
 #define BENCH_ROUNDS 5
-#define MIB (1ull << 20)
-#define PIECE (1u << 20) /* of every stream */
+#define MIB          (1ull << 20)
+#define PIECE        (1u << 20) /* of every stream */
 
 /** Nothing that fails is worth going on after. */
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
@@ -147,8 +147,8 @@ uint64_t peak_rss(void);
 /* --- device.c ----------------------------------------------------------------------------- */
 
 #define DEVICE_PAGES (1u << 20) /* that the bench device logs: 4 GiB */
-#define DEVICE_IOVA (1ull << 32)
-#define DEVICE_MAP (2u << 20) /* one mapping; all of the same memory, so that 4 GiB need not be there */
+#define DEVICE_IOVA  (1ull << 32)
+#define DEVICE_MAP   (2u << 20) /* one mapping; all of the same memory, so that 4 GiB need not be there */
 
 /** A device that writes where it is told, and all the time to a few pages; one register. */
 void bench_device_open(struct vmig_device **ret);

@@ -31,7 +31,7 @@ static double median_us(uint64_t *ns, size_t n)
 /* --- region-read -------------------------------------------------------------------------- */
 
 #define BATCHES 50
-#define BATCH 200
+#define BATCH   200
 
 static double ping_limit(void *group)
 {

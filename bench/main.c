@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define RESULTS_MAX 64
-#define REPEAT_OFF 0.1 /* how far the limit may be from itself */
+#define REPEAT_OFF  0.1 /* how far the limit may be from itself */
 
 struct settings settings = { .state = 1024 * MIB };
 

@@ -11,7 +11,7 @@
 #include "bytes.h"
 #include "parse.h"
 
-#define TEXT_MAX 128
+#define TEXT_MAX  128
 #define ERRNO_MAX 133 /* EHWPOISON, the last that Linux has */
 
 static const struct {

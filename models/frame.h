@@ -15,7 +15,7 @@
 
 #include "bytes.h"
 
-#define FRAME_MAGIC 0x53444d56u /* "VMDS" */
+#define FRAME_MAGIC   0x53444d56u /* "VMDS" */
 #define FRAME_VERSION 1u
 #define FRAME_RUN_MAX (4u << 20) /* bytes of memory in one PAGES frame */
 

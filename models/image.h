@@ -26,16 +26,16 @@
 
 #include <vmig/session.h>
 
-#define IMAGE_PAGE 4096u
-#define IMAGE_SIZE_MAX (1ull << 40) /* 1T */
-#define IMAGE_LANES_MAX 65u
+#define IMAGE_PAGE          4096u
+#define IMAGE_SIZE_MAX      (1ull << 40) /* 1T */
+#define IMAGE_LANES_MAX     65u
 #define IMAGE_REGISTERS_MAX 16384u /* what a model adds of its own to the final record */
-#define IMAGE_FINAL_MAX (IMAGE_LANES_MAX * 8 + IMAGE_REGISTERS_MAX)
+#define IMAGE_FINAL_MAX     (IMAGE_LANES_MAX * 8 + IMAGE_REGISTERS_MAX)
 
-#define IMAGE_FRAME 64u /* bytes of a frame's header */
-#define IMAGE_PLAN 7u   /* frames prepared at once: header and pages of each in one lend */
+#define IMAGE_FRAME       64u /* bytes of a frame's header */
+#define IMAGE_PLAN        7u  /* frames prepared at once: header and pages of each in one lend */
 #define IMAGE_WAITING_MAX 8192u
-#define IMAGE_STAGE 65536u
+#define IMAGE_STAGE       65536u
 
 struct image_frame {
 	uint8_t header[IMAGE_FRAME];

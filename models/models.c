@@ -12,7 +12,7 @@
 #include "nic.h"
 #include "parse.h"
 
-#define SPEC_MAX 1024
+#define SPEC_MAX    1024
 #define RECORDS_MAX 10000000u
 
 static const struct model_info infos[] = {

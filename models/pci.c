@@ -6,7 +6,7 @@
 #include "bytes.h"
 
 #define STATUS_CAPABILITIES 0x10u
-#define FIRST_CAP 0x40u
+#define FIRST_CAP           0x40u
 
 static void put16(uint8_t *p, unsigned int v)
 {

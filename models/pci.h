@@ -8,32 +8,32 @@
 #include <stdint.h>
 
 #define PCI_CONFIG_SIZE 256u
-#define PCI_N_REGIONS 9u /* as VFIO_PCI_NUM_REGIONS */
-#define PCI_N_IRQS 5u
+#define PCI_N_REGIONS   9u /* as VFIO_PCI_NUM_REGIONS */
+#define PCI_N_IRQS      5u
 
 #define PCI_IRQ_INTX 0u
-#define PCI_IRQ_MSI 1u
+#define PCI_IRQ_MSI  1u
 #define PCI_IRQ_MSIX 2u
 
 /* As VFIO_IRQ_INFO_*. */
-#define PCI_IRQ_EVENTFD (1u << 0)
-#define PCI_IRQ_MASKABLE (1u << 1)
+#define PCI_IRQ_EVENTFD    (1u << 0)
+#define PCI_IRQ_MASKABLE   (1u << 1)
 #define PCI_IRQ_AUTOMASKED (1u << 2)
-#define PCI_IRQ_NORESIZE (1u << 3)
+#define PCI_IRQ_NORESIZE   (1u << 3)
 
-#define PCI_COMMAND 0x04u
-#define PCI_COMMAND_IO (1u << 0)
-#define PCI_COMMAND_MEMORY (1u << 1)
-#define PCI_COMMAND_MASTER (1u << 2)
+#define PCI_COMMAND          0x04u
+#define PCI_COMMAND_IO       (1u << 0)
+#define PCI_COMMAND_MEMORY   (1u << 1)
+#define PCI_COMMAND_MASTER   (1u << 2)
 #define PCI_COMMAND_INTX_OFF (1u << 10)
-#define PCI_BAR(n) (0x10u + 4 * (n))
-#define PCI_BAR_IO 1u
-#define PCI_CAPABILITIES 0x34u
-#define PCI_INTERRUPT_LINE 0x3cu
-#define PCI_CAP_MSI 0x05u
-#define PCI_CAP_MSIX 0x11u
-#define PCI_MSI_ENABLE (1u << 0)   /* of the capability's control word */
-#define PCI_MSIX_ENABLE (1u << 15) /* likewise */
+#define PCI_BAR(n)           (0x10u + 4 * (n))
+#define PCI_BAR_IO           1u
+#define PCI_CAPABILITIES     0x34u
+#define PCI_INTERRUPT_LINE   0x3cu
+#define PCI_CAP_MSI          0x05u
+#define PCI_CAP_MSIX         0x11u
+#define PCI_MSI_ENABLE       (1u << 0)  /* of the capability's control word */
+#define PCI_MSIX_ENABLE      (1u << 15) /* likewise */
 
 struct pci_ids {
 	uint16_t vendor, device;

@@ -9,13 +9,13 @@
 #define SERIAL_VENDOR 0x1b36
 #define SERIAL_DEVICE 0x0002
 
-#define SERIAL_BAR_UART 0u /* I/O, the eight registers */
-#define SERIAL_BAR_LINE 1u /* the other end of the line; no driver looks there */
+#define SERIAL_BAR_UART  0u /* I/O, the eight registers */
+#define SERIAL_BAR_LINE  1u /* the other end of the line; no driver looks there */
 #define SERIAL_LINE_SIZE 4096u
 
 /* BAR 1. */
 #define SERIAL_LINE_COUNT 0x000u /* u64, read: characters that the port has sent */
 #define SERIAL_LINE_INPUT 0x010u /* write a byte: the port receives it */
-#define SERIAL_LINE_SENT 0x400u  /* the last UART_LINE of them: number i is at i mod UART_LINE */
+#define SERIAL_LINE_SENT  0x400u /* the last UART_LINE of them: number i is at i mod UART_LINE */
 
 #endif

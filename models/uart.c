@@ -5,25 +5,25 @@
 
 #include "bytes.h"
 
-#define IER_DATA 0x01u
+#define IER_DATA  0x01u
 #define IER_EMPTY 0x02u
-#define IER_LINE 0x04u
+#define IER_LINE  0x04u
 #define IER_MODEM 0x08u
-#define IER_ALL 0x0fu
+#define IER_ALL   0x0fu
 
-#define IIR_MODEM 0x00u
-#define IIR_EMPTY 0x02u
-#define IIR_DATA 0x04u
-#define IIR_LINE 0x06u
+#define IIR_MODEM   0x00u
+#define IIR_EMPTY   0x02u
+#define IIR_DATA    0x04u
+#define IIR_LINE    0x06u
 #define IIR_TIMEOUT 0x0cu
-#define IIR_FIFOS 0xc0u
+#define IIR_FIFOS   0xc0u
 
-#define FCR_ENABLE 0x01u
+#define FCR_ENABLE         0x01u
 #define FCR_CLEAR_RECEIVER 0x02u
 
-#define MCR_ALL 0x1fu
-#define MSR_DELTAS 0x0fu
-#define MSR_RING 0x40u
+#define MCR_ALL       0x1fu
+#define MSR_DELTAS    0x0fu
+#define MSR_RING      0x40u
 #define MSR_CONNECTED 0xb0u /* CTS, DSR, DCD: somebody is at the other end */
 
 void uart_reset(struct uart *uart)

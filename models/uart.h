@@ -7,19 +7,19 @@
 #include <stdint.h>
 
 #define UART_REGISTERS 8u
-#define UART_FIFO 16u
-#define UART_LINE 1024u /* the last characters sent, a power of two */
+#define UART_FIFO      16u
+#define UART_LINE      1024u /* the last characters sent, a power of two */
 
 /* Registers; with the divisor latch (LCR bit 7) the first two are the divisor. */
 enum { UART_DATA, UART_IER, UART_IIR, UART_LCR, UART_MCR, UART_LSR, UART_MSR, UART_SCR };
 #define UART_FCR UART_IIR /* when written */
 
-#define UART_LCR_DLAB 0x80u
-#define UART_MCR_LOOP 0x10u
-#define UART_LSR_DATA 0x01u
+#define UART_LCR_DLAB    0x80u
+#define UART_MCR_LOOP    0x10u
+#define UART_LSR_DATA    0x01u
 #define UART_LSR_OVERRUN 0x02u
-#define UART_LSR_EMPTY 0x60u
-#define UART_IIR_NONE 0x01u
+#define UART_LSR_EMPTY   0x60u
+#define UART_IIR_NONE    0x01u
 
 struct uart {
 	uint8_t ier, fcr, lcr, mcr, lsr, msr, scr, dll, dlm;

@@ -8,7 +8,7 @@
 #define TICK_NS 1000000ull
 /* After a long wait for a processor the work is not made up for at once. */
 #define ELAPSED_MAX_NS 100000000ull
-#define NS_PER_S 1000000000ull
+#define NS_PER_S       1000000000ull
 
 static uint64_t now_ns(void)
 {

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <time.h>
 
-#define BAR_WINDOW 0xe0000000u
-#define N_BARS 6u
+#define BAR_WINDOW    0xe0000000u
+#define N_BARS        6u
 #define QUEUE_WAIT_MS 5000
 
 int workload_read_register(struct vmig_device *dev, uint32_t offset, uint64_t *ret)

@@ -10,7 +10,7 @@
 #include "workload.h"
 
 #define WORKLOAD_MEMORY (1u << 20)
-#define WORKLOAD_HEAD 4096u /* the producer indices, NIC_RECORD apart; then the rings */
+#define WORKLOAD_HEAD   4096u /* the producer indices, NIC_RECORD apart; then the rings */
 
 struct workload_queue {
 	uint64_t consumer; /* as the device knows it */

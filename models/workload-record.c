@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define MAGIC 0x314c4b5747494d56ull /* "VMIGWKL1" */
-#define VERSION 1u
-#define HEAD (8 + 4 * 4 + 3 * 8 + PCI_CONFIG_SIZE)
-#define COUNTERS ((3 + 2 * WORKLOAD_PHASES) * 8)
-#define QUEUE (7 * 8 + SEQUENCE_WINDOW / 8)
+#define MAGIC          0x314c4b5747494d56ull /* "VMIGWKL1" */
+#define VERSION        1u
+#define HEAD           (8 + 4 * 4 + 3 * 8 + PCI_CONFIG_SIZE)
+#define COUNTERS       ((3 + 2 * WORKLOAD_PHASES) * 8)
+#define QUEUE          (7 * 8 + SEQUENCE_WINDOW / 8)
 #define RECORD(queues) (HEAD + COUNTERS + (size_t)(queues)*QUEUE + 8) /* without the records in the rings */
 
 static uint64_t wall_ns(void)

@@ -86,7 +86,8 @@ static bool run(const char *suite_name, const struct harness_test *test, int num
 		TestResult **results = srunner_failures(runner);
 
 		printf("not ok %d - %s.%s\n", number, suite_name, test->name);
-		printf("# %s:%d: %s (seed %u)\n", tr_lfile(results[0]), tr_lno(results[0]), tr_msg(results[0]), seed);
+		printf("# %s:%d: %s (seed %u)\n", tr_lfile(results[0]), tr_lno(results[0]),
+		       tr_msg(results[0]), seed);
 		free(results);
 	} else if (note) {
 		char why[256] = "";
@@ -111,7 +112,8 @@ int harness_main(int argc, char **argv, const char *suite, const struct harness_
 	const char *wish = getenv("HARNESS_SEED");
 	int number = 0, failed = 0, chosen = 0;
 
-	seed = wish ? (unsigned int)strtoul(wish, NULL, 0) : (unsigned int)time(NULL) ^ (unsigned int)getpid();
+	seed = wish ? (unsigned int)strtoul(wish, NULL, 0)
+		    : (unsigned int)time(NULL) ^ (unsigned int)getpid();
 	snprintf(skip_note, sizeof(skip_note), "/tmp/vmig-test-skip.%d", (int)getpid());
 	for (int i = 0; i < n; i++)
 		chosen += !only || !strcmp(only, tests[i].name);

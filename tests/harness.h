@@ -26,14 +26,10 @@ struct harness_test {
 };
 
 #define TEST(name) static void test_##name(void)
-#define T(name)                    \
-	{                          \
-		#name, test_##name, 0 \
-	}
-#define T_SLOW(name, seconds)            \
-	{                                \
-		#name, test_##name, seconds \
-	}
+/* clang-format off */
+#define T(name) { #name, test_##name, 0 }
+#define T_SLOW(name, seconds) { #name, test_##name, seconds }
+/* clang-format on */
 
 /** In a test that cannot be done here (a peer is absent, no permission): counted as skipped, never as passed. */
 #define harness_skip(...) harness_skip_(__VA_ARGS__)
@@ -47,12 +43,12 @@ int harness_count_fds(void);
 /** The seed of this run: HARNESS_SEED from the environment, or a fresh one; printed when a test fails. */
 unsigned int harness_seed(void);
 
-#define HARNESS(suite, ...)                                                                            \
-	static const struct harness_test harness_tests[] = { __VA_ARGS__ };                             \
-	int main(int argc, char **argv)                                                                 \
-	{                                                                                               \
-		return harness_main(argc, argv, suite, harness_tests,                                   \
-				    sizeof(harness_tests) / sizeof(harness_tests[0]));                  \
+#define HARNESS(suite, ...)                                                                                  \
+	static const struct harness_test harness_tests[] = { __VA_ARGS__ };                                  \
+	int main(int argc, char **argv)                                                                      \
+	{                                                                                                    \
+		return harness_main(argc, argv, suite, harness_tests,                                        \
+				    sizeof(harness_tests) / sizeof(harness_tests[0]));                       \
 	}
 
 #endif

@@ -22,7 +22,8 @@ struct vmig_channel;
 struct vmig_listener;
 
 /** -EINVAL: not an address; -ECONNREFUSED, -ETIMEDOUT, ...: *ret_error says it. */
-int vmig_channel_connect(const char *address, uint32_t timeout_ms, struct vmig_channel **ret, struct vmig_error *ret_error);
+int vmig_channel_connect(const char *address, uint32_t timeout_ms, struct vmig_channel **ret,
+			 struct vmig_error *ret_error);
 
 /** -EADDRINUSE, ... Port 0 is any free one; vmig_listener_address() tells it. */
 int vmig_listener_new(const char *address, struct vmig_listener **ret, struct vmig_error *ret_error);
@@ -34,7 +35,8 @@ void vmig_listener_free(struct vmig_listener *listener);
 /** A file or pipe, one way: for writing, or for reading. "-" is standard output or input.
  *  A file that is written gets its name only in vmig_channel_commit(): a failed save leaves no file, and an
  *  older file of that name stays as it was until then. */
-int vmig_channel_file(const char *path, bool writing, struct vmig_channel **ret, struct vmig_error *ret_error);
+int vmig_channel_file(const char *path, bool writing, struct vmig_channel **ret,
+		      struct vmig_error *ret_error);
 /** Any connected socket, both ways. Takes @fd over. */
 int vmig_channel_socket(int fd, struct vmig_channel **ret);
 

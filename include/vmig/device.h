@@ -31,43 +31,44 @@ struct vmig_device;
 
 /* --- what it is --------------------------------------------------------------------------- */
 
-#define VMIG_DEVICE_FLAG_RESET	(1u << 0) /* has a reset; values as VFIO_DEVICE_FLAGS_* */
-#define VMIG_DEVICE_FLAG_PCI	(1u << 1)
+#define VMIG_DEVICE_FLAG_RESET (1u << 0) /* has a reset; values as VFIO_DEVICE_FLAGS_* */
+#define VMIG_DEVICE_FLAG_PCI   (1u << 1)
 
 /* Traits: what a provider cannot help. Consumers have one rule for each. */
-#define VMIG_TRAIT_LATE_VALIDATION  (1u << 0) /* loaded data is judged only when the device runs */
-#define VMIG_TRAIT_KEEPS_STATE	    (1u << 1) /* the migration state outlives its user (mtty, vfio-user servers) */
-#define VMIG_TRAIT_RESET_KEEPS_FSM  (1u << 2) /* a reset does not lead back to RUNNING (libvfio-user) */
-#define VMIG_TRAIT_SHORT_READ_ENDS  (1u << 3) /* a short read is the end, or "drained" in PRE_COPY (plain vfio-user) */
-#define VMIG_TRAIT_ZERO_IS_DRAINED  (1u << 4) /* read() gives 0 instead of ENOMSG in PRE_COPY (mtty) */
+#define VMIG_TRAIT_LATE_VALIDATION (1u << 0) /* loaded data is judged only when the device runs */
+#define VMIG_TRAIT_KEEPS_STATE     (1u << 1) /* the migration state outlives its user (mtty, vfio-user servers) */
+#define VMIG_TRAIT_RESET_KEEPS_FSM (1u << 2) /* a reset does not lead back to RUNNING (libvfio-user) */
+#define VMIG_TRAIT_SHORT_READ_ENDS                                                                           \
+	(1u << 3) /* a short read is the end, or "drained" in PRE_COPY (plain vfio-user) */
+#define VMIG_TRAIT_ZERO_IS_DRAINED   (1u << 4) /* read() gives 0 instead of ENOMSG in PRE_COPY (mtty) */
 #define VMIG_TRAIT_INFO_STARTS_ROUND (1u << 5) /* the size query starts the next dirty round (mlx5) */
-#define VMIG_TRAIT_NO_POLL	    (1u << 6) /* poll() says nothing: ask on a timer */
+#define VMIG_TRAIT_NO_POLL           (1u << 6) /* poll() says nothing: ask on a timer */
 #define VMIG_TRAIT_TRANSACTION_SIZES (1u << 7) /* pieces must be written in the sizes they were read (v1) */
-#define VMIG_TRAIT_LENDS	    (1u << 8) /* vmig_session_lend() copies nothing */
-#define VMIG_TRAIT_ROOMS	    (1u << 9) /* vmig_session_room() copies nothing */
+#define VMIG_TRAIT_LENDS             (1u << 8) /* vmig_session_lend() copies nothing */
+#define VMIG_TRAIT_ROOMS             (1u << 9) /* vmig_session_room() copies nothing */
 
 /* Optional queries that the device answers. */
-#define VMIG_HAS_PRECOPY_INFO	(1u << 0) /* vmig_session_query_precopy() */
-#define VMIG_HAS_REINIT		(1u << 1) /* and it may report VMIG_PRECOPY_REINIT */
+#define VMIG_HAS_PRECOPY_INFO   (1u << 0) /* vmig_session_query_precopy() */
+#define VMIG_HAS_REINIT         (1u << 1) /* and it may report VMIG_PRECOPY_REINIT */
 #define VMIG_HAS_STOP_COPY_SIZE (1u << 2) /* vmig_device_query_stop_copy_size() */
-#define VMIG_HAS_DMA_LOG	(1u << 3) /* vmig_device_dma_log_*() */
+#define VMIG_HAS_DMA_LOG        (1u << 3) /* vmig_device_dma_log_*() */
 
 #define VMIG_IDENTITY_MAX 128
 
 /** Constant while the handle is open, but for @generation. */
 struct vmig_device_info {
-	uint32_t flags;		  /* VMIG_DEVICE_FLAG_* */
+	uint32_t flags; /* VMIG_DEVICE_FLAG_* */
 	uint32_t n_regions, n_irqs;
 	uint64_t migration_flags; /* VMIG_MIGRATION_*, unknown bits kept; 0: does not migrate */
-	uint32_t traits;	  /* VMIG_TRAIT_* */
-	uint32_t has;		  /* VMIG_HAS_* */
-	uint32_t dma_kinds;	  /* VMIG_DMA_KIND_*: the kinds of mapping it takes */
-	uint64_t generation;	  /* raised by every reset through this handle */
+	uint32_t traits;          /* VMIG_TRAIT_* */
+	uint32_t has;             /* VMIG_HAS_* */
+	uint32_t dma_kinds;       /* VMIG_DMA_KIND_*: the kinds of mapping it takes */
+	uint64_t generation;      /* raised by every reset through this handle */
 	/* What the device is, for "may this stream go in there?": equal strings mean the same type.
 	 * From PCI ids and driver or model name, e.g. "pci:1b36:0f01/nic" or "mdev:mtty-1". */
 	char identity[VMIG_IDENTITY_MAX];
 	char format[VMIG_IDENTITY_MAX]; /* the stream's format: "v2" for opaque v2 data */
-	char name[VMIG_IDENTITY_MAX];	/* how it was opened: "vfio-user:/run/nic.sock" */
+	char name[VMIG_IDENTITY_MAX];   /* how it was opened: "vfio-user:/run/nic.sock" */
 };
 
 /** Never blocks, never fails: everything was asked when the handle was opened. */
@@ -122,7 +123,7 @@ int vmig_device_query_stop_copy_size(struct vmig_device *dev, uint64_t *ret_byte
 #define VMIG_REGION_WRITE (1u << 1)
 #define VMIG_REGION_MMAP  (1u << 2)
 
-#define VMIG_REGION_AREAS_MAX 16
+#define VMIG_REGION_AREAS_MAX  16
 #define VMIG_REGION_PCI_CONFIG 7u /* region index of PCI config space, as VFIO_PCI_CONFIG_REGION_INDEX */
 
 struct vmig_area {
@@ -132,9 +133,9 @@ struct vmig_area {
 struct vmig_region {
 	uint32_t index, flags; /* VMIG_REGION_* */
 	uint64_t size;
-	int fd;		     /* for mmap, owned by the device handle: do not close; -1: none */
-	uint64_t fd_offset;  /* where the region starts in fd */
-	uint32_t n_areas;    /* sparse areas that may be mapped; 0 with MMAP: all of it */
+	int fd;             /* for mmap, owned by the device handle: do not close; -1: none */
+	uint64_t fd_offset; /* where the region starts in fd */
+	uint32_t n_areas;   /* sparse areas that may be mapped; 0 with MMAP: all of it */
 	struct vmig_area areas[VMIG_REGION_AREAS_MAX];
 	/* A capability of type (VFIO_REGION_INFO_CAP_TYPE) where there is one, else 0. */
 	uint32_t cap_type, cap_subtype;
@@ -146,7 +147,8 @@ int vmig_device_query_region(struct vmig_device *dev, uint32_t index, struct vmi
 /** Read or write @len bytes at @offset; accesses of 1, 2, 4 and 8 bytes reach the device in that width.
  *  Returns 0, -EINVAL if out of the region or not readable (writable), or what the device reported. */
 int vmig_device_region_read(struct vmig_device *dev, uint32_t index, uint64_t offset, void *buf, size_t len);
-int vmig_device_region_write(struct vmig_device *dev, uint32_t index, uint64_t offset, const void *buf, size_t len);
+int vmig_device_region_write(struct vmig_device *dev, uint32_t index, uint64_t offset, const void *buf,
+			     size_t len);
 
 /** A part of a region at which a write only raises an eventfd. The fd is the device handle's: do not close. */
 struct vmig_ioeventfd {
@@ -156,7 +158,8 @@ struct vmig_ioeventfd {
 };
 
 /** The ioeventfds of a region: at most @max are filled in; returns how many there are (often 0), -EINVAL: no such region. */
-int vmig_device_query_ioeventfds(struct vmig_device *dev, uint32_t index, struct vmig_ioeventfd *ret, int max);
+int vmig_device_query_ioeventfds(struct vmig_device *dev, uint32_t index, struct vmig_ioeventfd *ret,
+				 int max);
 
 /* --- interrupts --------------------------------------------------------------------------- */
 
@@ -166,11 +169,11 @@ struct vmig_irq {
 
 int vmig_device_query_irq(struct vmig_device *dev, uint32_t index, struct vmig_irq *ret);
 
-#define VMIG_IRQ_DATA_NONE	(1u << 0) /* values as VFIO_IRQ_SET_* */
-#define VMIG_IRQ_DATA_BOOL	(1u << 1)
-#define VMIG_IRQ_DATA_EVENTFD	(1u << 2)
-#define VMIG_IRQ_ACTION_MASK	(1u << 3)
-#define VMIG_IRQ_ACTION_UNMASK	(1u << 4)
+#define VMIG_IRQ_DATA_NONE      (1u << 0) /* values as VFIO_IRQ_SET_* */
+#define VMIG_IRQ_DATA_BOOL      (1u << 1)
+#define VMIG_IRQ_DATA_EVENTFD   (1u << 2)
+#define VMIG_IRQ_ACTION_MASK    (1u << 3)
+#define VMIG_IRQ_ACTION_UNMASK  (1u << 4)
 #define VMIG_IRQ_ACTION_TRIGGER (1u << 5)
 
 /** As struct vfio_irq_set. @fds (DATA_EVENTFD; -1 disarms that one) and @bools have @count entries. fds stay the caller's. */
@@ -187,9 +190,9 @@ int vmig_device_set_irqs(struct vmig_device *dev, const struct vmig_irq_set *set
 #define VMIG_DMA_READ  (1u << 0) /* the device may read */
 #define VMIG_DMA_WRITE (1u << 1)
 
-#define VMIG_DMA_KIND_FD	(1u << 0) /* by file descriptor */
-#define VMIG_DMA_KIND_ADDRESS	(1u << 1) /* by address in this process (the kernel pins it) */
-#define VMIG_DMA_KIND_MESSAGE	(1u << 2) /* by asking the user for each access: struct vmig_dma_io */
+#define VMIG_DMA_KIND_FD      (1u << 0) /* by file descriptor */
+#define VMIG_DMA_KIND_ADDRESS (1u << 1) /* by address in this process (the kernel pins it) */
+#define VMIG_DMA_KIND_MESSAGE (1u << 2) /* by asking the user for each access: struct vmig_dma_io */
 
 /** How to reach memory that is not in this process. Called from any of the device's threads; may block;
  *  0 or a negative errno. */
@@ -231,8 +234,8 @@ struct vmig_range {
  *  -EBUSY: started already. -EINVAL: no range, a bad one (empty, wraps, overlaps another, not a multiple of the page
  *  size), or a page size that is no power of two. -E2BIG: too many ranges. -ENOSPC: too much memory for one log.
  *  -EOPNOTSUPP. A model keeps bits only for what is mapped within the ranges, so a range may be enormous. */
-int vmig_device_dma_log_start(struct vmig_device *dev, uint64_t *page_size,
-			      const struct vmig_range *ranges, uint32_t n_ranges);
+int vmig_device_dma_log_start(struct vmig_device *dev, uint64_t *page_size, const struct vmig_range *ranges,
+			      uint32_t n_ranges);
 int vmig_device_dma_log_stop(struct vmig_device *dev);
 /**
  * Read and clear the log for [@iova, @iova + @length): bit i of @bitmap (u64s, as many as it takes) is set
@@ -240,8 +243,8 @@ int vmig_device_dma_log_stop(struct vmig_device *dev);
  * A page of the log that is asked for only in part stays marked for the other part.
  * -EINVAL as above or not within the logged ranges, or not started. After another error all memory counts as dirty.
  */
-int vmig_device_dma_log_report(struct vmig_device *dev, uint64_t iova, uint64_t length,
-			       uint64_t page_size, uint64_t *bitmap);
+int vmig_device_dma_log_report(struct vmig_device *dev, uint64_t iova, uint64_t length, uint64_t page_size,
+			       uint64_t *bitmap);
 
 #ifdef __cplusplus
 }

@@ -22,10 +22,10 @@ extern "C" {
 
 /** The last error of a handle. @from and @to are VMIG_STATE_NONE when no arc was being walked. */
 struct vmig_error {
-	int code;		/* positive errno, 0: none yet */
-	uint32_t from, to;	/* the transition that was asked for */
-	char where[64];		/* the call or message: "SET_STATE", "MIG_DATA_READ" */
-	char text[256];		/* one sentence for a person, without the errno's own words */
+	int code;          /* positive errno, 0: none yet */
+	uint32_t from, to; /* the transition that was asked for */
+	char where[64];    /* the call or message: "SET_STATE", "MIG_DATA_READ" */
+	char text[256];    /* one sentence for a person, without the errno's own words */
 };
 
 #ifdef __cplusplus

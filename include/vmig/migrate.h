@@ -65,26 +65,26 @@ struct vmig_migrate_event {
 	} kind;
 	enum vmig_stage stage;
 	uint32_t device, state, round;
-	uint64_t time_ns;	/* since the start */
-	uint64_t bytes;		/* device data moved so far, all devices */
-	uint64_t remaining;	/* initial + dirty bytes, all devices */
-	uint64_t bandwidth;	/* bytes a second */
-	uint64_t dirty_rate;	/* bytes a second */
+	uint64_t time_ns;    /* since the start */
+	uint64_t bytes;      /* device data moved so far, all devices */
+	uint64_t remaining;  /* initial + dirty bytes, all devices */
+	uint64_t bandwidth;  /* bytes a second */
+	uint64_t dirty_rate; /* bytes a second */
 	uint64_t expected_downtime_ns;
 	const char *text;
 };
 
 /** Zero is a default for all. */
 struct vmig_migrate_options {
-	uint64_t downtime_ns;	  /* switch over when the rest is expected to fit; 300 ms */
-	uint64_t bandwidth;	  /* most bytes a second; 0: no limit */
-	uint32_t max_rounds;	  /* of pre-copy, then switch over; 30 */
-	uint64_t timeout_ns;	  /* of a silent peer; 30 s */
+	uint64_t downtime_ns; /* switch over when the rest is expected to fit; 300 ms */
+	uint64_t bandwidth;   /* most bytes a second; 0: no limit */
+	uint32_t max_rounds;  /* of pre-copy, then switch over; 30 */
+	uint64_t timeout_ns;  /* of a silent peer; 30 s */
 	bool no_precopy;
-	bool keep_source;	  /* save --live: the source runs on when done; one-way channels only */
+	bool keep_source; /* save --live: the source runs on when done; one-way channels only */
 	void (*event)(const struct vmig_migrate_event *event, void *opaque);
 	void *opaque;
-	const bool *cancel;	  /* polled; true: abort */
+	const bool *cancel; /* polled; true: abort */
 };
 
 /** How it ended; the values are the exit statuses of the command. */
@@ -98,12 +98,13 @@ enum vmig_outcome {
 
 struct vmig_migrate_result {
 	enum vmig_outcome outcome;
-	int code;	   /* positive errno, 0: done */
-	enum vmig_stage stage; /* the stage reached, or in which it failed */
-	uint64_t stage_ns[VMIG_STAGE_NR]; /* how long each took */
+	int code;                            /* positive errno, 0: done */
+	enum vmig_stage stage;               /* the stage reached, or in which it failed */
+	uint64_t stage_ns[VMIG_STAGE_NR];    /* how long each took */
 	uint64_t stage_bytes[VMIG_STAGE_NR]; /* device data moved in each */
-	uint64_t total_ns, downtime_ns; /* downtime: from the first device leaving RUNNING to the last running again, as this side sees it */
-	uint64_t bytes;	   /* device data */
+	uint64_t total_ns,
+		downtime_ns; /* downtime: from the first device leaving RUNNING to the last running again, as this side sees it */
+	uint64_t bytes;    /* device data */
 	uint32_t rounds;   /* of pre-copy */
 	uint32_t resets;   /* of devices, on this side */
 	char reason[1024]; /* for a person: every reason, one a line; "" when done */

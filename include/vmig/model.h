@@ -75,14 +75,15 @@ struct vmig_model_ops {
 /** What a model is: constant. Copied by vmig_model_new(), but for the fds, which pass to the model (those of
  *  regions with VMIG_REGION_MMAP, and of ioeventfds unless -1; one fd may stand in several places). */
 struct vmig_model_config {
-	const char *name;	  /* "nic" */
-	const char *identity;	  /* see struct vmig_device_info */
+	const char *name;         /* "nic" */
+	const char *identity;     /* see struct vmig_device_info */
 	uint64_t migration_flags; /* VMIG_MIGRATION_*; 0: does not migrate */
-	uint32_t traits;	  /* VMIG_TRAIT_LATE_VALIDATION and the like; LENDS and ROOMS follow from the ops */
-	uint32_t has;		  /* of VMIG_HAS_REINIT and VMIG_HAS_DMA_LOG; the others follow from the ops */
+	uint32_t traits; /* VMIG_TRAIT_LATE_VALIDATION and the like; LENDS and ROOMS follow from the ops */
+	uint32_t has;    /* of VMIG_HAS_REINIT and VMIG_HAS_DMA_LOG; the others follow from the ops */
 	uint32_t n_regions, n_irqs;
-	const struct vmig_region *regions; /* index is the place in the array; PCI: config space is number 7 */
-	const struct vmig_irq *irqs;	   /* likewise; PCI: INTx 0, MSI 1, MSI-X 2, ERR 3, REQ 4 */
+	const struct vmig_region
+		*regions;            /* index is the place in the array; PCI: config space is number 7 */
+	const struct vmig_irq *irqs; /* likewise; PCI: INTx 0, MSI 1, MSI-X 2, ERR 3, REQ 4 */
 	uint32_t n_ioeventfds;
 	const struct vmig_ioeventfd *ioeventfds;
 	const uint32_t *ioeventfd_regions; /* the region of each */

@@ -36,8 +36,8 @@ struct vmig_session;
 /** What vmig_session_query_precopy() reports. Sizes in bytes; estimates, see VFIO_MIG_GET_PRECOPY_INFO. */
 struct vmig_precopy {
 	uint64_t initial_bytes; /* to be loaded at the destination before the switch-over pays */
-	uint64_t dirty_bytes;	/* changed since it was read */
-	uint32_t flags;		/* VMIG_PRECOPY_* */
+	uint64_t dirty_bytes;   /* changed since it was read */
+	uint32_t flags;         /* VMIG_PRECOPY_* */
 };
 /** New initial data has appeared: an acknowledgement of the earlier initial data is void (PRECOPY_INFOv2). */
 #define VMIG_PRECOPY_REINIT (1u << 0)

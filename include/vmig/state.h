@@ -16,21 +16,21 @@
 extern "C" {
 #endif
 
-#define VMIG_STATE_ERROR	0u /* failed; only a reset leads out */
-#define VMIG_STATE_STOP		1u /* changes neither internal nor external state */
-#define VMIG_STATE_RUNNING	2u
-#define VMIG_STATE_STOP_COPY	3u /* stopped; the internal state can be read out */
-#define VMIG_STATE_RESUMING	4u /* stopped; loads a new internal state */
-#define VMIG_STATE_RUNNING_P2P	5u /* running, but starts no peer-to-peer DMA (needs P2P) */
-#define VMIG_STATE_PRE_COPY	6u /* running, and tracks its changes (needs PRE_COPY) */
-#define VMIG_STATE_PRE_COPY_P2P	7u /* needs PRE_COPY and P2P */
-#define VMIG_STATE_NR		8u /* number of states known to this library */
-#define VMIG_STATE_NONE		UINT32_MAX /* "no state": no recovery wanted */
+#define VMIG_STATE_ERROR        0u /* failed; only a reset leads out */
+#define VMIG_STATE_STOP         1u /* changes neither internal nor external state */
+#define VMIG_STATE_RUNNING      2u
+#define VMIG_STATE_STOP_COPY    3u         /* stopped; the internal state can be read out */
+#define VMIG_STATE_RESUMING     4u         /* stopped; loads a new internal state */
+#define VMIG_STATE_RUNNING_P2P  5u         /* running, but starts no peer-to-peer DMA (needs P2P) */
+#define VMIG_STATE_PRE_COPY     6u         /* running, and tracks its changes (needs PRE_COPY) */
+#define VMIG_STATE_PRE_COPY_P2P 7u         /* needs PRE_COPY and P2P */
+#define VMIG_STATE_NR           8u         /* number of states known to this library */
+#define VMIG_STATE_NONE         UINT32_MAX /* "no state": no recovery wanted */
 
 /* Feature flags of VFIO_DEVICE_FEATURE_MIGRATION. STOP_COPY is set by every device that migrates. */
 #define VMIG_MIGRATION_STOP_COPY (1ull << 0)
-#define VMIG_MIGRATION_P2P	 (1ull << 1)
-#define VMIG_MIGRATION_PRE_COPY	 (1ull << 2)
+#define VMIG_MIGRATION_P2P       (1ull << 1)
+#define VMIG_MIGRATION_PRE_COPY  (1ull << 2)
 
 /** The uAPI's word for @state ("PRE_COPY_P2P"), or NULL if this library does not know the state. */
 const char *vmig_state_name(uint32_t state);

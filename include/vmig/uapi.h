@@ -25,8 +25,8 @@ extern "C" {
 /* 64 bits in the kernel's alignment, which is 8 also where the machine's own is 4. */
 #define VMIG_UAPI_U64 uint64_t __attribute__((aligned(8)))
 
-#define VMIG_UAPI_TYPE (';')
-#define VMIG_UAPI_BASE 100
+#define VMIG_UAPI_TYPE        (';')
+#define VMIG_UAPI_BASE        100
 #define VMIG_UAPI_API_VERSION 0
 
 /* --- container and group ------------------------------------------------------------------ */
@@ -35,19 +35,19 @@ extern "C" {
 
 #define VMIG_UAPI_GET_API_VERSION _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 0)
 #define VMIG_UAPI_CHECK_EXTENSION _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 1)
-#define VMIG_UAPI_SET_IOMMU _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 2)
+#define VMIG_UAPI_SET_IOMMU       _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 2)
 
 struct vmig_uapi_group_status {
 	uint32_t argsz;
 	uint32_t flags;
 };
-#define VMIG_UAPI_GROUP_FLAGS_VIABLE (1u << 0)
+#define VMIG_UAPI_GROUP_FLAGS_VIABLE        (1u << 0)
 #define VMIG_UAPI_GROUP_FLAGS_CONTAINER_SET (1u << 1)
 
-#define VMIG_UAPI_GROUP_GET_STATUS _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 3)
-#define VMIG_UAPI_GROUP_SET_CONTAINER _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 4)
+#define VMIG_UAPI_GROUP_GET_STATUS      _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 3)
+#define VMIG_UAPI_GROUP_SET_CONTAINER   _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 4)
 #define VMIG_UAPI_GROUP_UNSET_CONTAINER _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 5)
-#define VMIG_UAPI_GROUP_GET_DEVICE_FD _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 6)
+#define VMIG_UAPI_GROUP_GET_DEVICE_FD   _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 6)
 
 /* --- device ------------------------------------------------------------------------------- */
 
@@ -65,8 +65,8 @@ struct vmig_uapi_device_info {
 	/* Newer kernels have more; argsz says what we know. */
 };
 #define VMIG_UAPI_DEVICE_FLAGS_RESET (1u << 0)
-#define VMIG_UAPI_DEVICE_FLAGS_PCI (1u << 1)
-#define VMIG_UAPI_DEVICE_FLAGS_CAPS (1u << 7)
+#define VMIG_UAPI_DEVICE_FLAGS_PCI   (1u << 1)
+#define VMIG_UAPI_DEVICE_FLAGS_CAPS  (1u << 7)
 
 #define VMIG_UAPI_DEVICE_GET_INFO _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 7)
 
@@ -78,10 +78,10 @@ struct vmig_uapi_region_info {
 	VMIG_UAPI_U64 size;
 	VMIG_UAPI_U64 offset; /* from the start of the device's fd */
 };
-#define VMIG_UAPI_REGION_INFO_FLAG_READ (1u << 0)
+#define VMIG_UAPI_REGION_INFO_FLAG_READ  (1u << 0)
 #define VMIG_UAPI_REGION_INFO_FLAG_WRITE (1u << 1)
-#define VMIG_UAPI_REGION_INFO_FLAG_MMAP (1u << 2)
-#define VMIG_UAPI_REGION_INFO_FLAG_CAPS (1u << 3)
+#define VMIG_UAPI_REGION_INFO_FLAG_MMAP  (1u << 2)
+#define VMIG_UAPI_REGION_INFO_FLAG_CAPS  (1u << 3)
 
 #define VMIG_UAPI_DEVICE_GET_REGION_INFO _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 8)
 
@@ -110,10 +110,10 @@ struct vmig_uapi_irq_info {
 	uint32_t index;
 	uint32_t count;
 };
-#define VMIG_UAPI_IRQ_INFO_EVENTFD (1u << 0)
-#define VMIG_UAPI_IRQ_INFO_MASKABLE (1u << 1)
+#define VMIG_UAPI_IRQ_INFO_EVENTFD    (1u << 0)
+#define VMIG_UAPI_IRQ_INFO_MASKABLE   (1u << 1)
 #define VMIG_UAPI_IRQ_INFO_AUTOMASKED (1u << 2)
-#define VMIG_UAPI_IRQ_INFO_NORESIZE (1u << 3)
+#define VMIG_UAPI_IRQ_INFO_NORESIZE   (1u << 3)
 
 #define VMIG_UAPI_DEVICE_GET_IRQ_INFO _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 9)
 
@@ -125,15 +125,15 @@ struct vmig_uapi_irq_set {
 	uint32_t start;
 	uint32_t count;
 };
-#define VMIG_UAPI_IRQ_SET_DATA_NONE (1u << 0)
-#define VMIG_UAPI_IRQ_SET_DATA_BOOL (1u << 1)
-#define VMIG_UAPI_IRQ_SET_DATA_EVENTFD (1u << 2)
-#define VMIG_UAPI_IRQ_SET_ACTION_MASK (1u << 3)
-#define VMIG_UAPI_IRQ_SET_ACTION_UNMASK (1u << 4)
+#define VMIG_UAPI_IRQ_SET_DATA_NONE      (1u << 0)
+#define VMIG_UAPI_IRQ_SET_DATA_BOOL      (1u << 1)
+#define VMIG_UAPI_IRQ_SET_DATA_EVENTFD   (1u << 2)
+#define VMIG_UAPI_IRQ_SET_ACTION_MASK    (1u << 3)
+#define VMIG_UAPI_IRQ_SET_ACTION_UNMASK  (1u << 4)
 #define VMIG_UAPI_IRQ_SET_ACTION_TRIGGER (1u << 5)
 
 #define VMIG_UAPI_DEVICE_SET_IRQS _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 10)
-#define VMIG_UAPI_DEVICE_RESET _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 11)
+#define VMIG_UAPI_DEVICE_RESET    _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 11)
 
 /* --- the device's character device and iommufd (Linux 6.6) -------------------------------- */
 
@@ -158,9 +158,9 @@ struct vmig_uapi_device_feature {
 	uint32_t argsz;
 	uint32_t flags; /* the feature's number and FEATURE_GET, _SET, _PROBE */
 };
-#define VMIG_UAPI_DEVICE_FEATURE_MASK 0xffffu
-#define VMIG_UAPI_DEVICE_FEATURE_GET (1u << 16)
-#define VMIG_UAPI_DEVICE_FEATURE_SET (1u << 17)
+#define VMIG_UAPI_DEVICE_FEATURE_MASK  0xffffu
+#define VMIG_UAPI_DEVICE_FEATURE_GET   (1u << 16)
+#define VMIG_UAPI_DEVICE_FEATURE_SET   (1u << 17)
 #define VMIG_UAPI_DEVICE_FEATURE_PROBE (1u << 18)
 
 #define VMIG_UAPI_DEVICE_FEATURE _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 17)
@@ -171,21 +171,21 @@ struct vmig_uapi_device_feature_migration {
 	VMIG_UAPI_U64 flags;
 };
 #define VMIG_UAPI_MIGRATION_STOP_COPY (1u << 0)
-#define VMIG_UAPI_MIGRATION_P2P (1u << 1)
-#define VMIG_UAPI_MIGRATION_PRE_COPY (1u << 2)
+#define VMIG_UAPI_MIGRATION_P2P       (1u << 1)
+#define VMIG_UAPI_MIGRATION_PRE_COPY  (1u << 2)
 
 #define VMIG_UAPI_DEVICE_FEATURE_MIG_DEVICE_STATE 2
 struct vmig_uapi_device_feature_mig_state {
 	uint32_t device_state;
 	int32_t data_fd;
 };
-#define VMIG_UAPI_DEVICE_STATE_ERROR 0
-#define VMIG_UAPI_DEVICE_STATE_STOP 1
-#define VMIG_UAPI_DEVICE_STATE_RUNNING 2
-#define VMIG_UAPI_DEVICE_STATE_STOP_COPY 3
-#define VMIG_UAPI_DEVICE_STATE_RESUMING 4
-#define VMIG_UAPI_DEVICE_STATE_RUNNING_P2P 5
-#define VMIG_UAPI_DEVICE_STATE_PRE_COPY 6
+#define VMIG_UAPI_DEVICE_STATE_ERROR        0
+#define VMIG_UAPI_DEVICE_STATE_STOP         1
+#define VMIG_UAPI_DEVICE_STATE_RUNNING      2
+#define VMIG_UAPI_DEVICE_STATE_STOP_COPY    3
+#define VMIG_UAPI_DEVICE_STATE_RESUMING     4
+#define VMIG_UAPI_DEVICE_STATE_RUNNING_P2P  5
+#define VMIG_UAPI_DEVICE_STATE_PRE_COPY     6
 #define VMIG_UAPI_DEVICE_STATE_PRE_COPY_P2P 7
 
 /* DMA logging (Linux 6.1). */
@@ -200,7 +200,7 @@ struct vmig_uapi_device_feature_dma_logging_range {
 	VMIG_UAPI_U64 iova;
 	VMIG_UAPI_U64 length;
 };
-#define VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_STOP 7
+#define VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_STOP   7
 #define VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_REPORT 8
 struct vmig_uapi_device_feature_dma_logging_report {
 	VMIG_UAPI_U64 iova;
@@ -238,7 +238,7 @@ struct vmig_uapi_iommu_type1_dma_map {
 	VMIG_UAPI_U64 iova;
 	VMIG_UAPI_U64 size;
 };
-#define VMIG_UAPI_DMA_MAP_FLAG_READ (1u << 0)
+#define VMIG_UAPI_DMA_MAP_FLAG_READ  (1u << 0)
 #define VMIG_UAPI_DMA_MAP_FLAG_WRITE (1u << 1)
 
 #define VMIG_UAPI_IOMMU_MAP_DMA _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 13)
@@ -270,9 +270,9 @@ struct vmig_uapi_iommufd_ioas_map {
 	VMIG_UAPI_U64 iova;
 };
 #define VMIG_UAPI_IOMMUFD_IOAS_MAP_FIXED_IOVA (1u << 0)
-#define VMIG_UAPI_IOMMUFD_IOAS_MAP_WRITEABLE (1u << 1)
-#define VMIG_UAPI_IOMMUFD_IOAS_MAP_READABLE (1u << 2)
-#define VMIG_UAPI_IOMMUFD_IOAS_MAP _IO(VMIG_UAPI_TYPE, 0x85)
+#define VMIG_UAPI_IOMMUFD_IOAS_MAP_WRITEABLE  (1u << 1)
+#define VMIG_UAPI_IOMMUFD_IOAS_MAP_READABLE   (1u << 2)
+#define VMIG_UAPI_IOMMUFD_IOAS_MAP            _IO(VMIG_UAPI_TYPE, 0x85)
 
 struct vmig_uapi_iommufd_ioas_unmap {
 	uint32_t size;

@@ -15,11 +15,11 @@ extern "C" {
 
 /** Zero is a default for all. */
 struct vmig_vfio_user_config {
-	uint32_t timeout_ms;	/* of the handshake and of each call; 10,000 */
-	uint32_t max_write;	/* most bytes of migration data in one message; 0: what the server negotiates.
+	uint32_t timeout_ms; /* of the handshake and of each call; 10,000 */
+	uint32_t max_write;  /* most bytes of migration data in one message; 0: what the server negotiates.
 				 * 36,520 for libvfio-user as of June 2026 */
-	uint32_t depth;		/* messages of migration data in flight; 4 */
-	int plain;		/* propose no experimental capability */
+	uint32_t depth;      /* messages of migration data in flight; 4 */
+	int plain;           /* propose no experimental capability */
 };
 
 /**
@@ -35,8 +35,8 @@ struct vmig_vfio_user_config {
  */
 int vmig_open_vfio_user(const char *path, const struct vmig_vfio_user_config *config,
 			struct vmig_device **ret, struct vmig_error *ret_error);
-int vmig_open_vfio_user_fd(int fd, const struct vmig_vfio_user_config *config,
-			   struct vmig_device **ret, struct vmig_error *ret_error);
+int vmig_open_vfio_user_fd(int fd, const struct vmig_vfio_user_config *config, struct vmig_device **ret,
+			   struct vmig_error *ret_error);
 
 /**
  * Open a device of the kernel's VFIO: @path is a cdev (/dev/vfio/devices/vfioN; through iommufd) or a

@@ -5,27 +5,27 @@
 
 /* One data transfer of vfio-user (MIG_DATA, REGION, DMA). Ours, and the most that a peer's wish is granted. */
 #define VMIG_LIMIT_XFER_DEFAULT (1u << 20)
-#define VMIG_LIMIT_XFER (16u << 20)
+#define VMIG_LIMIT_XFER         (16u << 20)
 /* A vfio-user message that is not a data transfer: the largest is a REPORT's bitmap. */
-#define VMIG_LIMIT_MSG_BITMAP (32u << 20) /* 1 TiB in 4 KiB pages */
-#define VMIG_LIMIT_VERSION_JSON 4096u
-#define VMIG_LIMIT_MSG_FDS 16u
-#define VMIG_LIMIT_DMA_MAPS 65535u
-#define VMIG_LIMIT_REGIONS 64u
-#define VMIG_LIMIT_IRQ_INDICES 16u
-#define VMIG_LIMIT_IRQS 2048u /* of one index, as MSI-X */
-#define VMIG_LIMIT_LOG_RANGES 1024u
-#define VMIG_LIMIT_LOG_BITMAP (256u << 20) /* bytes of DMA log in all: 8 TiB in 4 KiB pages */
-#define VMIG_LIMIT_WRITE_MULTI 128u
-#define VMIG_LIMIT_REGION_INFO (64u << 10) /* a region's info with its capabilities */
-#define VMIG_LIMIT_PENDING 64u /* commands of a client that wait while a DMA message is under way */
+#define VMIG_LIMIT_MSG_BITMAP    (32u << 20) /* 1 TiB in 4 KiB pages */
+#define VMIG_LIMIT_VERSION_JSON  4096u
+#define VMIG_LIMIT_MSG_FDS       16u
+#define VMIG_LIMIT_DMA_MAPS      65535u
+#define VMIG_LIMIT_REGIONS       64u
+#define VMIG_LIMIT_IRQ_INDICES   16u
+#define VMIG_LIMIT_IRQS          2048u /* of one index, as MSI-X */
+#define VMIG_LIMIT_LOG_RANGES    1024u
+#define VMIG_LIMIT_LOG_BITMAP    (256u << 20) /* bytes of DMA log in all: 8 TiB in 4 KiB pages */
+#define VMIG_LIMIT_WRITE_MULTI   128u
+#define VMIG_LIMIT_REGION_INFO   (64u << 10) /* a region's info with its capabilities */
+#define VMIG_LIMIT_PENDING       64u /* commands of a client that wait while a DMA message is under way */
 #define VMIG_LIMIT_PENDING_BYTES (32u << 20) /* and their payloads: two of the largest */
 
 /* The migration stream. */
-#define VMIG_LIMIT_RECORD_DATA (1u << 20) /* one piece of device data */
+#define VMIG_LIMIT_RECORD_DATA    (1u << 20) /* one piece of device data */
 #define VMIG_LIMIT_RECORD_CONTROL (64u << 10)
-#define VMIG_LIMIT_USER_RECORD (16u << 20)
-#define VMIG_LIMIT_USER_RECORDS (64u << 20) /* of all devices */
-#define VMIG_LIMIT_DEVICES 256u
+#define VMIG_LIMIT_USER_RECORD    (16u << 20)
+#define VMIG_LIMIT_USER_RECORDS   (64u << 20) /* of all devices */
+#define VMIG_LIMIT_DEVICES        256u
 
 #endif

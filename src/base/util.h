@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define MUST_USE __attribute__((warn_unused_result))
+#define MIN(a, b)     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)     ((a) > (b) ? (a) : (b))
+#define MUST_USE      __attribute__((warn_unused_result))
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
@@ -32,16 +32,16 @@ static inline void vmig_closep(int *fd)
 	}
 }
 
-#define _autofree_ _cleanup_(vmig_freep)
+#define _autofree_  _cleanup_(vmig_freep)
 #define _autoclose_ _cleanup_(vmig_closep)
 
 /** Take a pointer out of the variable that would free it. */
-#define steal_ptr(p)                        \
-	({                                  \
-		__typeof__(p) *_p = &(p);   \
-		__typeof__(p) _v = *_p;     \
-		*_p = NULL;                 \
-		_v;                         \
+#define steal_ptr(p)                                                                                         \
+	({                                                                                                   \
+		__typeof__(p) *_p = &(p);                                                                    \
+		__typeof__(p) _v = *_p;                                                                      \
+		*_p = NULL;                                                                                  \
+		_v;                                                                                          \
 	})
 
 /** Take a descriptor out of the variable that would close it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <vmig/version.h>
 
-#define STR(x) #x
+#define STR(x)          #x
 #define DOTTED(a, b, c) STR(a) "." STR(b) "." STR(c)
 
 const char *vmig_version(void)

@@ -13,7 +13,7 @@
 #define CHUNK_SHIFT 15
 #define CHUNK_PAGES (1ull << CHUNK_SHIFT)
 #define CHUNK_WORDS (CHUNK_PAGES / 64)
-#define CHUNKS_MAX (VMIG_LIMIT_LOG_BITMAP / (CHUNK_PAGES / 8))
+#define CHUNKS_MAX  (VMIG_LIMIT_LOG_BITMAP / (CHUNK_PAGES / 8))
 
 struct vmig_log_chunk {
 	uint64_t number;     /* of its first page, >> CHUNK_SHIFT */

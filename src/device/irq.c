@@ -7,8 +7,8 @@
 #include "device/irq_watch.h"
 
 /* Values as VFIO_IRQ_INFO_*. */
-#define INFO_EVENTFD (1u << 0)
-#define INFO_MASKABLE (1u << 1)
+#define INFO_EVENTFD    (1u << 0)
+#define INFO_MASKABLE   (1u << 1)
 #define INFO_AUTOMASKED (1u << 2)
 
 /* What an eventfd is bound to. */

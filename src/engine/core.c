@@ -21,11 +21,11 @@ const struct vmig_stage_row vmig_stages[VMIG_STAGE_NR] = {
 };
 
 /* Both ends say something at least so often, so that silence means something. */
-#define BEAT_NS NS_PER_S
+#define BEAT_NS     NS_PER_S
 #define PROGRESS_NS (100 * NS_PER_MS)
 /* A peer that has our last word closes at once; a pump that is told to stop ends after a piece. */
 #define LINGER_NS (2 * NS_PER_S)
-#define STUCK_NS (2 * NS_PER_S)
+#define STUCK_NS  (2 * NS_PER_S)
 
 const char *vmig_stage_name(enum vmig_stage stage)
 {

@@ -13,9 +13,9 @@
 #include "engine/stages.h"
 
 /* A smaller sample measures the start of a transfer, not the bandwidth. */
-#define SAMPLE_BYTES (64u << 10)
+#define SAMPLE_BYTES      (64u << 10)
 #define GUESSED_BANDWIDTH (1ull << 30)
-#define WORSE_ROUNDS 3u
+#define WORSE_ROUNDS      3u
 /* P2P and STOP_COPY here, STOP, RUNNING_P2P and RUNNING there. */
 #define ARCS 5u
 

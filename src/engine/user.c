@@ -7,7 +7,7 @@
 
 /* Fields before the bytes of a piece: total and offset. */
 #define PIECE_FIELDS 8u
-#define PIECE_BYTES (32u << 10)
+#define PIECE_BYTES  (32u << 10)
 _Static_assert(PIECE_FIELDS + PIECE_BYTES <= VMIG_LIMIT_RECORD_CONTROL, "a piece fits into a control record");
 
 void vmig_driver_feed_user(struct vmig_driver *driver, int code, const char *text)

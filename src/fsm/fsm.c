@@ -8,9 +8,9 @@
 
 #include "base/util.h"
 
-#define ERROR	     VMIG_STATE_ERROR
-#define STOP	     VMIG_STATE_STOP
-#define RUNNING	     VMIG_STATE_RUNNING
+#define ERROR        VMIG_STATE_ERROR
+#define STOP         VMIG_STATE_STOP
+#define RUNNING      VMIG_STATE_RUNNING
 #define STOP_COPY    VMIG_STATE_STOP_COPY
 #define RESUMING     VMIG_STATE_RESUMING
 #define RUNNING_P2P  VMIG_STATE_RUNNING_P2P

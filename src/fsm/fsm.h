@@ -16,16 +16,16 @@
 
 /** What an arc does to the data transfer session. */
 enum vmig_arc_session {
-	VMIG_ARC_NONE,	/* there is none before or after */
-	VMIG_ARC_SAVE,	/* starts a saving session */
-	VMIG_ARC_LOAD,	/* starts a loading session */
-	VMIG_ARC_KEEP,	/* the session carries on */
-	VMIG_ARC_END,	/* ends the session */
+	VMIG_ARC_NONE, /* there is none before or after */
+	VMIG_ARC_SAVE, /* starts a saving session */
+	VMIG_ARC_LOAD, /* starts a loading session */
+	VMIG_ARC_KEEP, /* the session carries on */
+	VMIG_ARC_END,  /* ends the session */
 };
 
 struct vmig_arc {
 	uint8_t from, to;
-	uint8_t needs;	 /* VMIG_MIGRATION_*: not an arc without all of these */
+	uint8_t needs;   /* VMIG_MIGRATION_*: not an arc without all of these */
 	uint8_t removed; /* VMIG_MIGRATION_*: not an arc with any of these */
 	enum vmig_arc_session session;
 };

@@ -110,7 +110,7 @@ int vmig_device_query_irq(struct vmig_device *dev, uint32_t index, struct vmig_i
 	return r < 0 ? vmig_device_keep_error(dev, r, &error, "IRQ_INFO") : 0;
 }
 
-#define IRQ_DATA (VMIG_IRQ_DATA_NONE | VMIG_IRQ_DATA_BOOL | VMIG_IRQ_DATA_EVENTFD)
+#define IRQ_DATA   (VMIG_IRQ_DATA_NONE | VMIG_IRQ_DATA_BOOL | VMIG_IRQ_DATA_EVENTFD)
 #define IRQ_ACTION (VMIG_IRQ_ACTION_MASK | VMIG_IRQ_ACTION_UNMASK | VMIG_IRQ_ACTION_TRIGGER)
 
 /** What is wrong with the form of @set, or NULL. Whether the device has such interrupts it says itself. */

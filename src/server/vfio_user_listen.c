@@ -13,7 +13,7 @@
 #include "server/vfio_user.h"
 
 /* Those who wait to be turned away. They are told as the answer to their VERSION, and must send it soon. */
-#define MAX_GUESTS 8
+#define MAX_GUESTS        8
 #define GUEST_PATIENCE_NS (5 * NS_PER_S)
 
 struct guest {

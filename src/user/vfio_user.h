@@ -149,7 +149,7 @@ struct vmig_vuc_region {
 };
 
 /* Messages of migration data in flight. */
-#define VMIG_VUC_DEPTH 4u
+#define VMIG_VUC_DEPTH     4u
 #define VMIG_VUC_DEPTH_MAX 16u
 
 struct vmig_vuc_loader;

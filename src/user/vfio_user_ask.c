@@ -137,9 +137,9 @@ static int ask_identity(struct vmig_vuc *v, struct vmig_error *error)
 	return 0;
 }
 
-#define PCI_VENDOR 0x00u
+#define PCI_VENDOR           0x00u
 #define PCI_SUBSYSTEM_VENDOR 0x2cu
-#define PCI_IDS_END 0x30u
+#define PCI_IDS_END          0x30u
 
 /* A plain server says nothing of itself, but PCI config space does. */
 static int identify_pci(struct vmig_vuc *v, struct vmig_error *error)

@@ -9,7 +9,7 @@
 #include "wire/digest-xxh3.h"
 
 #define PASTE_(a, b) a##b
-#define PASTE(a, b) PASTE_(a, b)
+#define PASTE(a, b)  PASTE_(a, b)
 
 _Static_assert(sizeof(XXH3_state_t) <= sizeof(struct vmig_digest), "room for xxhash");
 

@@ -26,9 +26,9 @@
 #include "wire/cursor.h"
 #include "wire/digest.h"
 
-#define VMIG_STREAM_MAJOR 1u
-#define VMIG_STREAM_MINOR 0u
-#define VMIG_STREAM_HEAD_LEN 32u
+#define VMIG_STREAM_MAJOR      1u
+#define VMIG_STREAM_MINOR      0u
+#define VMIG_STREAM_HEAD_LEN   32u
 #define VMIG_STREAM_HEADER_LEN 48u
 
 enum vmig_record_type {
@@ -132,9 +132,9 @@ struct vmig_hello {
 };
 #define VMIG_HELLO_COPY (1u << 0) /* the source will run on: this is a copy (save --live) */
 
-#define VMIG_OFFER_TEXT_MAX 128u    /* bytes of identity, format and name each */
-#define VMIG_OFFER_OPAQUE_MAX 4096u /* bytes of the driver's version data */
-#define VMIG_OFFER_RESET (1u << 0)  /* the device can be reset */
+#define VMIG_OFFER_TEXT_MAX     128u      /* bytes of identity, format and name each */
+#define VMIG_OFFER_OPAQUE_MAX   4096u     /* bytes of the driver's version data */
+#define VMIG_OFFER_RESET        (1u << 0) /* the device can be reset */
 #define VMIG_OFFER_SIZE_UNKNOWN UINT64_MAX
 
 struct vmig_offer {

@@ -65,11 +65,11 @@ enum vmig_vu_command {
 const char *vmig_vu_command_name(uint16_t command);
 
 /* Bits of the header's flags. */
-#define VMIG_VU_TYPE_MASK 0xfu
+#define VMIG_VU_TYPE_MASK    0xfu
 #define VMIG_VU_TYPE_COMMAND 0u
-#define VMIG_VU_TYPE_REPLY 1u
-#define VMIG_VU_NO_REPLY (1u << 4)
-#define VMIG_VU_ERROR (1u << 5)
+#define VMIG_VU_TYPE_REPLY   1u
+#define VMIG_VU_NO_REPLY     (1u << 4)
+#define VMIG_VU_ERROR        (1u << 5)
 
 #define VMIG_VU_HEADER_SIZE 16u
 
@@ -124,16 +124,16 @@ uint32_t vmig_vu_fixed_size(const struct vmig_vu_header *h);
 #define VMIG_VU_MINOR 0u
 
 /* Which capabilities were named: a reply offers only those that were proposed. */
-#define VMIG_VU_CAP_MAX_MSG_FDS (1u << 0)
+#define VMIG_VU_CAP_MAX_MSG_FDS        (1u << 0)
 #define VMIG_VU_CAP_MAX_DATA_XFER_SIZE (1u << 1)
-#define VMIG_VU_CAP_MAX_DMA_MAPS (1u << 2)
-#define VMIG_VU_CAP_PGSIZES (1u << 3)
-#define VMIG_VU_CAP_TWIN_SOCKET (1u << 4)
-#define VMIG_VU_CAP_TWIN_FD_INDEX (1u << 5) /* replies only */
-#define VMIG_VU_CAP_WRITE_MULTIPLE (1u << 6)
-#define VMIG_VU_CAP_MIGRATION (1u << 7)
-#define VMIG_VU_CAP_PRECOPY_INFO (1u << 8) /* x-vmig.precopy_info */
-#define VMIG_VU_CAP_DEVICE_INFO (1u << 9)  /* x-vmig.device_info */
+#define VMIG_VU_CAP_MAX_DMA_MAPS       (1u << 2)
+#define VMIG_VU_CAP_PGSIZES            (1u << 3)
+#define VMIG_VU_CAP_TWIN_SOCKET        (1u << 4)
+#define VMIG_VU_CAP_TWIN_FD_INDEX      (1u << 5) /* replies only */
+#define VMIG_VU_CAP_WRITE_MULTIPLE     (1u << 6)
+#define VMIG_VU_CAP_MIGRATION          (1u << 7)
+#define VMIG_VU_CAP_PRECOPY_INFO       (1u << 8) /* x-vmig.precopy_info */
+#define VMIG_VU_CAP_DEVICE_INFO        (1u << 9) /* x-vmig.device_info */
 
 /** After decoding, one that was not named has the protocol's default. Encoding names those in @present. */
 struct vmig_vu_caps {
@@ -165,10 +165,10 @@ MUST_USE int vmig_vu_version_encode(struct vmig_cursor *c, const struct vmig_vu_
 
 /* --- DMA_MAP, DMA_UNMAP ------------------------------------------------------------------- */
 
-#define VMIG_VU_DMA_MAP_SIZE 32u
+#define VMIG_VU_DMA_MAP_SIZE   32u
 #define VMIG_VU_DMA_UNMAP_SIZE 24u
 
-#define VMIG_VU_DMA_MAP_READ (1u << 0)
+#define VMIG_VU_DMA_MAP_READ  (1u << 0)
 #define VMIG_VU_DMA_MAP_WRITE (1u << 1)
 
 struct vmig_vu_dma_map {
@@ -182,7 +182,7 @@ MUST_USE int vmig_vu_dma_map_decode(struct vmig_cursor *c, struct vmig_vu_dma_ma
 void vmig_vu_dma_map_encode(struct vmig_cursor *c, const struct vmig_vu_dma_map *m);
 
 #define VMIG_VU_DMA_UNMAP_DIRTY_BITMAP (1u << 0) /* of v1 times: decoding it is -EOPNOTSUPP */
-#define VMIG_VU_DMA_UNMAP_ALL (1u << 1)          /* address and size must be 0 */
+#define VMIG_VU_DMA_UNMAP_ALL          (1u << 1) /* address and size must be 0 */
 
 /** Request and reply. */
 struct vmig_vu_dma_unmap {
@@ -210,12 +210,12 @@ void vmig_vu_device_info_encode(struct vmig_cursor *c, const struct vmig_vu_devi
 /* --- DEVICE_GET_REGION_INFO --------------------------------------------------------------- */
 
 #define VMIG_VU_REGION_INFO_SIZE 32u /* without capabilities */
-#define VMIG_VU_REGION_INFO_MAX (32u + 16u + 16u * VMIG_REGION_AREAS_MAX + 16u)
+#define VMIG_VU_REGION_INFO_MAX  (32u + 16u + 16u * VMIG_REGION_AREAS_MAX + 16u)
 
 #define VMIG_VU_REGION_CAPS (1u << 3) /* beside VMIG_REGION_READ, _WRITE, _MMAP */
 
 #define VMIG_VU_HAS_SPARSE (1u << 0)
-#define VMIG_VU_HAS_TYPE (1u << 1)
+#define VMIG_VU_HAS_TYPE   (1u << 1)
 
 /** Request (argsz, index) and reply. */
 struct vmig_vu_region_info {
@@ -244,8 +244,8 @@ void vmig_vu_region_info_fit(struct vmig_vu_region_info *m, uint32_t request_arg
 /* --- DEVICE_GET_REGION_IO_FDS ------------------------------------------------------------- */
 
 #define VMIG_VU_IO_FDS_SIZE 16u
-#define VMIG_VU_IO_FD_SIZE 40u
-#define VMIG_VU_IO_FDS_MAX VMIG_LIMIT_MSG_FDS /* entries */
+#define VMIG_VU_IO_FD_SIZE  40u
+#define VMIG_VU_IO_FDS_MAX  VMIG_LIMIT_MSG_FDS /* entries */
 
 /** Request and reply; @count entries follow in a reply, or none of them when the request's argsz was too small. */
 struct vmig_vu_io_fds {
@@ -256,9 +256,9 @@ struct vmig_vu_io_fds {
 MUST_USE int vmig_vu_io_fds_decode(struct vmig_cursor *c, struct vmig_vu_io_fds *ret);
 void vmig_vu_io_fds_encode(struct vmig_cursor *c, const struct vmig_vu_io_fds *m);
 
-#define VMIG_VU_IO_FD_IOEVENTFD 0u
+#define VMIG_VU_IO_FD_IOEVENTFD  0u
 #define VMIG_VU_IO_FD_IOREGIONFD 1u
-#define VMIG_VU_IO_FD_SHADOW 2u
+#define VMIG_VU_IO_FD_SHADOW     2u
 
 struct vmig_vu_io_fd {
 	uint64_t offset, size;
@@ -274,10 +274,10 @@ void vmig_vu_io_fd_encode(struct vmig_cursor *c, const struct vmig_vu_io_fd *m);
 #define VMIG_VU_IRQ_INFO_SIZE 16u
 #define VMIG_VU_SET_IRQS_SIZE 20u
 
-#define VMIG_VU_IRQ_EVENTFD (1u << 0)
-#define VMIG_VU_IRQ_MASKABLE (1u << 1)
+#define VMIG_VU_IRQ_EVENTFD    (1u << 0)
+#define VMIG_VU_IRQ_MASKABLE   (1u << 1)
 #define VMIG_VU_IRQ_AUTOMASKED (1u << 2)
-#define VMIG_VU_IRQ_NORESIZE (1u << 3)
+#define VMIG_VU_IRQ_NORESIZE   (1u << 3)
 
 /** Request (argsz, index) and reply. */
 struct vmig_vu_irq_info {
@@ -315,7 +315,7 @@ MUST_USE int vmig_vu_region_rw_decode(struct vmig_cursor *c, const struct vmig_v
 void vmig_vu_region_rw_encode(struct vmig_cursor *c, const struct vmig_vu_region_rw *m);
 
 #define VMIG_VU_WRITE_MULTI_SIZE 8u
-#define VMIG_VU_WRITE_ONE_SIZE 24u
+#define VMIG_VU_WRITE_ONE_SIZE   24u
 
 /** Request: *ret_count entries follow. Reply: so many were done. -E2BIG: over VMIG_LIMIT_WRITE_MULTI. */
 MUST_USE int vmig_vu_write_multi_decode(struct vmig_cursor *c, const struct vmig_vu_header *h,
@@ -350,8 +350,8 @@ void vmig_vu_dma_rw_encode(struct vmig_cursor *c, const struct vmig_vu_dma_rw *m
 #define VMIG_VU_FEATURE_SIZE 8u
 
 #define VMIG_VU_FEATURE_INDEX 0xffffu /* mask */
-#define VMIG_VU_FEATURE_GET (1u << 16)
-#define VMIG_VU_FEATURE_SET (1u << 17)
+#define VMIG_VU_FEATURE_GET   (1u << 16)
+#define VMIG_VU_FEATURE_SET   (1u << 17)
 #define VMIG_VU_FEATURE_PROBE (1u << 18)
 
 enum vmig_vu_feature_index {

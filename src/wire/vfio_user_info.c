@@ -31,12 +31,12 @@ void vmig_vu_device_info_encode(struct vmig_cursor *c, const struct vmig_vu_devi
 /* --- regions ------------------------------------------------------------------------------ */
 
 #define CAP_HEADER_SIZE 8u
-#define CAP_SPARSE 1u
+#define CAP_SPARSE      1u
 #define CAP_SPARSE_SIZE (CAP_HEADER_SIZE + 8u)
-#define CAP_AREA_SIZE 16u
-#define CAP_TYPE 2u
-#define CAP_TYPE_SIZE (CAP_HEADER_SIZE + 8u)
-#define CAP_VERSION 1u
+#define CAP_AREA_SIZE   16u
+#define CAP_TYPE        2u
+#define CAP_TYPE_SIZE   (CAP_HEADER_SIZE + 8u)
+#define CAP_VERSION     1u
 
 static int sparse_decode(struct vmig_cursor *c, struct vmig_vu_region_info *m)
 {
@@ -273,7 +273,7 @@ void vmig_vu_irq_info_encode(struct vmig_cursor *c, const struct vmig_vu_irq_inf
 	vmig_cursor_put_u32(c, m->count);
 }
 
-#define IRQ_DATA (VMIG_IRQ_DATA_NONE | VMIG_IRQ_DATA_BOOL | VMIG_IRQ_DATA_EVENTFD)
+#define IRQ_DATA   (VMIG_IRQ_DATA_NONE | VMIG_IRQ_DATA_BOOL | VMIG_IRQ_DATA_EVENTFD)
 #define IRQ_ACTION (VMIG_IRQ_ACTION_MASK | VMIG_IRQ_ACTION_UNMASK | VMIG_IRQ_ACTION_TRIGGER)
 
 int vmig_vu_set_irqs_decode(struct vmig_cursor *c, struct vmig_vu_set_irqs *ret)

@@ -22,33 +22,33 @@ struct toy_config {
 #define TOY_STAYS (1ull << 63) /* does not migrate */
 
 /* Regions. The others are not there. */
-#define TOY_REGISTERS 0u /* read and written, trapped; TOY_REGISTERS_SIZE bytes */
-#define TOY_MAPPED 1u    /* a memfd with two sparse areas */
-#define TOY_BUFFER 2u    /* the DMA buffer: plain memory, 2 MiB */
-#define TOY_READ_ONLY 3u /* 64 bytes; byte i is i */
-#define TOY_TYPED 4u     /* with a capability of type 0x8000_1af4/7, whole of it may be mapped */
-#define TOY_N_REGIONS 9u
+#define TOY_REGISTERS      0u /* read and written, trapped; TOY_REGISTERS_SIZE bytes */
+#define TOY_MAPPED         1u /* a memfd with two sparse areas */
+#define TOY_BUFFER         2u /* the DMA buffer: plain memory, 2 MiB */
+#define TOY_READ_ONLY      3u /* 64 bytes; byte i is i */
+#define TOY_TYPED          4u /* with a capability of type 0x8000_1af4/7, whole of it may be mapped */
+#define TOY_N_REGIONS      9u
 #define TOY_REGISTERS_SIZE 4096u
-#define TOY_MAPPED_SIZE 65536u
-#define TOY_BUFFER_SIZE (2u << 20)
-#define TOY_TYPE 0x80001af4u
-#define TOY_SUBTYPE 7u
+#define TOY_MAPPED_SIZE    65536u
+#define TOY_BUFFER_SIZE    (2u << 20)
+#define TOY_TYPE           0x80001af4u
+#define TOY_SUBTYPE        7u
 
 /* Registers, 8 bytes wide. All else in the region is plain memory. */
-#define TOY_REG_SCRATCH 0x00u /* migrates */
-#define TOY_REG_ADDRESS 0x08u /* of the user's memory */
-#define TOY_REG_LENGTH 0x10u  /* the buffer's first bytes */
-#define TOY_REG_COMMAND 0x18u /* TOY_COMMAND_* */
-#define TOY_REG_STATUS 0x20u  /* of the last command: TOY_BUSY, or 0 or -errno */
-#define TOY_REG_RAISE 0x28u   /* index << 32 | sub */
-#define TOY_COMMAND_READ 1u   /* from the user's memory, within the register's write */
-#define TOY_COMMAND_WRITE 2u
-#define TOY_COMMAND_READ_LATER 3u /* the same by the toy's own thread */
+#define TOY_REG_SCRATCH         0x00u /* migrates */
+#define TOY_REG_ADDRESS         0x08u /* of the user's memory */
+#define TOY_REG_LENGTH          0x10u /* the buffer's first bytes */
+#define TOY_REG_COMMAND         0x18u /* TOY_COMMAND_* */
+#define TOY_REG_STATUS          0x20u /* of the last command: TOY_BUSY, or 0 or -errno */
+#define TOY_REG_RAISE           0x28u /* index << 32 | sub */
+#define TOY_COMMAND_READ        1u    /* from the user's memory, within the register's write */
+#define TOY_COMMAND_WRITE       2u
+#define TOY_COMMAND_READ_LATER  3u /* the same by the toy's own thread */
 #define TOY_COMMAND_WRITE_LATER 4u
-#define TOY_BUSY 1u
+#define TOY_BUSY                1u
 
 /* Writes to these only raise an eventfd. */
-#define TOY_DOORBELL 0x800u
+#define TOY_DOORBELL    0x800u
 #define TOY_N_DOORBELLS 3u
 
 #define TOY_N_IRQS 5u

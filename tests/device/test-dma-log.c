@@ -9,7 +9,7 @@
 #include "base/limits.h"
 #include "tiny.h"
 
-#define K4 4096ull
+#define K4       4096ull
 #define TOP_PAGE (UINT64_MAX - (K4 - 1))
 
 static int io_read(void *opaque, uint64_t iova, void *buf, size_t len)

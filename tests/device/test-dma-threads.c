@@ -12,9 +12,9 @@
 
 #include "tiny.h"
 
-#define K4 4096ull
+#define K4      4096ull
 #define WRITERS 4
-#define PAGES 120000ull /* four chunks or so */
+#define PAGES   120000ull /* four chunks or so */
 
 static int io_write(void *opaque, uint64_t iova, const void *buf, size_t len)
 {

@@ -14,9 +14,9 @@
 #include "tiny.h"
 
 /* The indices of tiny. */
-#define LEVEL 0u  /* one, a level, masked by each signal */
-#define EDGES 1u  /* eight, maskable */
-#define PLAIN 2u  /* two, not maskable */
+#define LEVEL  0u /* one, a level, masked by each signal */
+#define EDGES  1u /* eight, maskable */
+#define PLAIN  2u /* two, not maskable */
 #define ABSENT 3u /* none */
 
 static struct tiny tiny;

@@ -14,9 +14,9 @@
 
 #include <vmig/model.h>
 
-#define COUNTER_PAGE 4096u
+#define COUNTER_PAGE      4096u
 #define COUNTER_ALL_FLAGS (VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_P2P | VMIG_MIGRATION_PRE_COPY)
-#define COUNTER_NEVER UINT64_MAX
+#define COUNTER_NEVER     UINT64_MAX
 
 struct counter_config {
 	size_t size;          /* of its memory; a multiple of COUNTER_PAGE */

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/util.h"
 
-#define SOURCE 0
+#define SOURCE      0
 #define DESTINATION 1
 
 static void settle(struct sim *sim, int s);

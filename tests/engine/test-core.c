@@ -8,7 +8,7 @@
 #include "harness.h"
 #include "sim.h"
 
-#define SC VMIG_MIGRATION_STOP_COPY
+#define SC  VMIG_MIGRATION_STOP_COPY
 #define P2P VMIG_MIGRATION_P2P
 #define PRE VMIG_MIGRATION_PRE_COPY
 

@@ -13,7 +13,7 @@
 #include "harness.h"
 #include "side.h"
 
-#define N 2
+#define N           2
 #define MOST_EVENTS 200
 
 struct doom {

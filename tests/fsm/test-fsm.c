@@ -29,10 +29,12 @@ static void compare_row(uint64_t features, char *line)
 		word = strtok_r(NULL, " \n", &save);
 		ck_assert_ptr_nonnull(word);
 		if (!strcmp(word, "-"))
-			ck_assert_msg(r == -EINVAL, "%s -> %s must be refused", vmig_state_name(from), vmig_state_name(to));
+			ck_assert_msg(r == -EINVAL, "%s -> %s must be refused", vmig_state_name(from),
+				      vmig_state_name(to));
 		else
-			ck_assert_msg(!r && next == vmig_state_from_name(word), "%s -> %s goes to %s, the kernel to %s",
-				      vmig_state_name(from), vmig_state_name(to), vmig_state_name(next), word);
+			ck_assert_msg(!r && next == vmig_state_from_name(word),
+				      "%s -> %s goes to %s, the kernel to %s", vmig_state_name(from),
+				      vmig_state_name(to), vmig_state_name(next), word);
 	}
 }
 
@@ -109,14 +111,18 @@ TEST(walks_say_what_becomes_of_the_session)
 	uint64_t all = feature_sets[3];
 
 	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_RUNNING, VMIG_STATE_PRE_COPY), VMIG_ARC_SAVE);
-	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_PRE_COPY, VMIG_STATE_STOP_COPY), VMIG_ARC_KEEP);
+	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_PRE_COPY, VMIG_STATE_STOP_COPY),
+			 VMIG_ARC_KEEP);
 	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_RUNNING, VMIG_STATE_STOP_COPY), VMIG_ARC_SAVE);
 	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_RUNNING, VMIG_STATE_RESUMING), VMIG_ARC_LOAD);
 	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_RESUMING, VMIG_STATE_RUNNING), VMIG_ARC_NONE);
 	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_STOP_COPY, VMIG_STATE_RUNNING), VMIG_ARC_NONE);
-	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_RESUMING, VMIG_STATE_STOP_COPY), VMIG_ARC_SAVE);
-	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_STOP_COPY, VMIG_STATE_STOP_COPY), VMIG_ARC_KEEP);
+	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_RESUMING, VMIG_STATE_STOP_COPY),
+			 VMIG_ARC_SAVE);
+	ck_assert_int_eq(vmig_fsm_walk_session(all, VMIG_STATE_STOP_COPY, VMIG_STATE_STOP_COPY),
+			 VMIG_ARC_KEEP);
 }
 
 HARNESS("fsm", T(next_hop_is_the_kernels), T(every_walk_takes_arcs_and_ends), T(unknown_states_are_refused),
-	T(optional_states_need_their_features), T(names_go_both_ways), T(walks_say_what_becomes_of_the_session))
+	T(optional_states_need_their_features), T(names_go_both_ways),
+	T(walks_say_what_becomes_of_the_session))

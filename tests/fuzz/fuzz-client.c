@@ -27,7 +27,7 @@
 
 enum { PASS, FLIP, SET, CUT, REFUSE, REPLACE, INJECT, TWICE };
 
-#define IOVA 0x100000u
+#define IOVA     0x100000u
 #define MAP_SIZE 0x10000u
 
 struct between {

@@ -8,7 +8,7 @@
 #include "models/nic.h"
 #include "rig.h"
 
-#define SPEC "nic,state=64K,dirty-rate=4M/s"
+#define SPEC       "nic,state=64K,dirty-rate=4M/s"
 #define FRAMES_MAX 64
 
 /* A stream taken apart. */

@@ -12,10 +12,10 @@
 
 #include "guest.h"
 
-#define BAR0 0u
-#define SCRATCH 7u /* of the UART's registers, the one that means nothing */
-#define STATE_SIZE 60u
-#define STATE_HEADER 24u /* the part that PRE_COPY gives */
+#define BAR0             0u
+#define SCRATCH          7u /* of the UART's registers, the one that means nothing */
+#define STATE_SIZE       60u
+#define STATE_HEADER     24u /* the part that PRE_COPY gives */
 #define STATE_SIZE_OTHER 96u
 
 /* See guest-kernel.c. a and b are open on the first two. */

@@ -10,7 +10,7 @@
 
 #include <vmig/vmig.h>
 
-#define BAR0 0u
+#define BAR0    0u
 #define SCRATCH 7u
 
 static int run(struct vmig_device *dev, const char *value, const char *target)

@@ -40,12 +40,12 @@ enum {
 	C_IDENTITY = 0x7602,
 };
 
-#define F_REPLY 1u
+#define F_REPLY    1u
 #define F_NO_REPLY 0x10u
-#define F_ERROR 0x20u
+#define F_ERROR    0x20u
 
-#define GET 0x10000u
-#define SET 0x20000u
+#define GET   0x10000u
+#define SET   0x20000u
 #define PROBE 0x40000u
 
 /** Bytes being put together, little-endian. */

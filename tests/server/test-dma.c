@@ -13,9 +13,9 @@
 
 #include "base/limits.h"
 
-#define PAGE 4096ull
-#define IOVA 0x40000000ull
-#define READ 1u
+#define PAGE  4096ull
+#define IOVA  0x40000000ull
+#define READ  1u
 #define WRITE 2u
 
 /* The registers of a transfer, but for the command. */

@@ -14,7 +14,7 @@
 
 #define PAGE 4096ull
 #define IOVA 0x40000000ull
-#define MIB (1u << 20)
+#define MIB  (1u << 20)
 
 static int log_start(struct peer *p, uint64_t page_size, uint64_t length)
 {

@@ -13,7 +13,7 @@
 
 #define PAGE 4096ull
 #define IOVA 0x40000000ull
-#define MIB (1u << 20)
+#define MIB  (1u << 20)
 
 /* --- a session, written down ---------------------------------------------------------------------------- */
 

@@ -37,8 +37,8 @@ enum {
 };
 
 #define PEER_OF_OURS 31u
-#define PEER_HEADER 16u
-#define PEER_FDS 64
+#define PEER_HEADER  16u
+#define PEER_FDS     64
 
 struct peer_msg {
 	uint16_t id, command;

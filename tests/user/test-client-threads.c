@@ -11,11 +11,11 @@
 
 #include "peer.h"
 
-#define FLAGS (VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_PRE_COPY)
-#define IOVA 0x100000ull
-#define SIZE 0x80000u
+#define FLAGS     (VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_PRE_COPY)
+#define IOVA      0x100000ull
+#define SIZE      0x80000u
 #define N_THREADS 4
-#define ROUNDS 100
+#define ROUNDS    100
 
 static const char twin[] =
 	"{\"capabilities\":{\"max_msg_fds\":8,\"twin_socket\":{\"supported\":true,\"fd_index\":0}}}";

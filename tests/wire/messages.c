@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#define GET VMIG_VU_FEATURE_GET
-#define SET VMIG_VU_FEATURE_SET
+#define GET   VMIG_VU_FEATURE_GET
+#define SET   VMIG_VU_FEATURE_SET
 #define PROBE VMIG_VU_FEATURE_PROBE
 
 const struct kind message_kinds[] = {

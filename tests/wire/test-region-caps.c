@@ -7,8 +7,8 @@
 #include "wire/vfio_user.h"
 
 #define SPARSE 1u
-#define TYPE 2u
-#define END 0u
+#define TYPE   2u
+#define END    0u
 
 struct cap {
 	uint16_t id, version;

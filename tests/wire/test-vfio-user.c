@@ -25,8 +25,8 @@
 	{                                                                                                    \
 		size, flags | VMIG_VU_FEATURE_##name                                                         \
 	}
-#define GET VMIG_VU_FEATURE_GET
-#define SET VMIG_VU_FEATURE_SET
+#define GET   VMIG_VU_FEATURE_GET
+#define SET   VMIG_VU_FEATURE_SET
 #define PROBE VMIG_VU_FEATURE_PROBE
 
 static const uint8_t bytes_1_to_8[] = { 1, 2, 3, 4, 5, 6, 7, 8 };

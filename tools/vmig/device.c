@@ -6,9 +6,9 @@
 
 #include "models/models.h"
 
-#define MODEL "model:"
+#define MODEL     "model:"
 #define VFIO_USER "vfio-user:"
-#define VFIO "vfio:"
+#define VFIO      "vfio:"
 
 static const char *after(const char *word, const char *prefix)
 {

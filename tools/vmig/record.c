@@ -6,18 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAD_LEN 8u
+#define HEAD_LEN    8u
 #define SECTION_LEN 8u
-#define VERSION 1u
-#define CONFIG_MAX 4096u
+#define VERSION     1u
+#define CONFIG_MAX  4096u
 
 /* Offsets in PCI config space. */
-#define PCI_COMMAND 0x04u
-#define PCI_BARS 0x10u
-#define PCI_BARS_END 0x28u
-#define PCI_ROM 0x30u
+#define PCI_COMMAND        0x04u
+#define PCI_BARS           0x10u
+#define PCI_BARS_END       0x28u
+#define PCI_ROM            0x30u
 #define PCI_INTERRUPT_LINE 0x3cu
-#define PCI_HEADER_LEN 0x40u
+#define PCI_HEADER_LEN     0x40u
 
 static void put32(uint8_t *to, uint32_t v)
 {

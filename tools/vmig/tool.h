@@ -21,17 +21,17 @@
 /* --- options ------------------------------------------------------------------------------- */
 
 /* Groups of options; a verb names those that it takes. */
-#define TOOL_OPT_JSON (1u << 0)
-#define TOOL_OPT_QUIET (1u << 1)
-#define TOOL_OPT_TIMEOUT (1u << 2)
-#define TOOL_OPT_SOURCE (1u << 3) /* what a source decides: downtime, bandwidth, rounds */
+#define TOOL_OPT_JSON     (1u << 0)
+#define TOOL_OPT_QUIET    (1u << 1)
+#define TOOL_OPT_TIMEOUT  (1u << 2)
+#define TOOL_OPT_SOURCE   (1u << 3) /* what a source decides: downtime, bandwidth, rounds */
 #define TOOL_OPT_WORKLOAD (1u << 4)
-#define TOOL_OPT_TO (1u << 5)
-#define TOOL_OPT_LIVE (1u << 6)
-#define TOOL_OPT_RECOVER (1u << 7)
-#define TOOL_OPT_VERIFY (1u << 8)
-#define TOOL_OPT_SERVE (1u << 9)
-#define TOOL_OPT_RUN (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD)
+#define TOOL_OPT_TO       (1u << 5)
+#define TOOL_OPT_LIVE     (1u << 6)
+#define TOOL_OPT_RECOVER  (1u << 7)
+#define TOOL_OPT_VERIFY   (1u << 8)
+#define TOOL_OPT_SERVE    (1u << 9)
+#define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD)
 
 /** What the command line said. Zero or NULL: not given. */
 struct tool_options {

@@ -10,10 +10,10 @@
 #include "side.h"
 #include "user.h"
 
-#define NS_PER_S 1000000000ull
-#define NS_PER_MS 1000000ull
-#define NAP_NS (50 * NS_PER_MS)     /* how late Ctrl-C is noticed */
-#define PATIENCE_NS (10 * NS_PER_S) /* with a nic that worked before and sends nothing now */
+#define NS_PER_S    1000000000ull
+#define NS_PER_MS   1000000ull
+#define NAP_NS      (50 * NS_PER_MS) /* how late Ctrl-C is noticed */
+#define PATIENCE_NS (10 * NS_PER_S)  /* with a nic that worked before and sends nothing now */
 
 /* The workloads of the nics, one memory for all. The lock: a rollback at one end may meet a load at the other. */
 struct loads {
