@@ -53,6 +53,9 @@ static double tcp_candidate(void *group)
 	if (result.outcome != VMIG_DONE || result.bytes < settings.state)
 		die("the destination: %s", result.reason);
 	peer_answer(&t->peer);
+	for (int i = 0; settings.verbose && i < VMIG_STAGE_NR; i++)
+		printf("    %-12s %8.2f ms %8.2f MiB\n", vmig_stage_name((enum vmig_stage)i),
+		       (double)result.stage_ns[i] / 1e6, (double)result.stage_bytes[i] / (double)MIB);
 	vmig_channel_close(channel);
 	vmig_listener_free(listener);
 	return (double)result.bytes / (double)start;
