@@ -12,7 +12,7 @@
 #include "engine/core.h"
 
 #define SIM_DEVICES 5u
-#define SIM_QUEUE   4096u
+#define SIM_QUEUE   512u
 
 enum sim_fault {
 	SIM_NONE,

@@ -387,7 +387,7 @@ TEST(records_out_of_turn_never_run_a_device)
 {
 	unsigned int seed = harness_seed();
 
-	for (int round = 0; round < 3000; round++) {
+	for (int round = 0; round < 1500; round++) {
 		struct sim *sim = new_sim(4, seed + (unsigned int)round);
 		const struct vmig_migrate_result *r = &sim->side[1].core.result;
 

@@ -127,6 +127,57 @@ TEST(tcp_carries_it)
 	both_close(&b);
 }
 
+struct many {
+	struct counter counters[VMIG_MIGRATE_DEVICES_MAX];
+	struct vmig_device *devices[VMIG_MIGRATE_DEVICES_MAX];
+	struct vmig_channel *channel;
+	struct vmig_migrate_result result;
+	int r;
+};
+
+static void many_open(struct many *m)
+{
+	struct counter_config config = { .size = COUNTER_PAGE };
+
+	for (int i = 0; i < VMIG_MIGRATE_DEVICES_MAX; i++) {
+		counter_open(&m->counters[i], &config);
+		counter_work(&m->counters[i], i);
+		m->devices[i] = m->counters[i].dev;
+	}
+}
+
+static void *many_receive(void *opaque)
+{
+	struct many *m = opaque;
+
+	m->r = vmig_migrate_destination(m->devices, VMIG_MIGRATE_DEVICES_MAX, m->channel, NULL, NULL,
+					&m->result);
+	return NULL;
+}
+
+TEST(as_many_devices_as_there_may_be)
+{
+	static struct many from, to;
+	pthread_t thread;
+
+	many_open(&from);
+	many_open(&to);
+	side_pair(&from.channel, &to.channel);
+	ck_assert_int_eq(pthread_create(&thread, NULL, many_receive, &to), 0);
+	from.r = vmig_migrate_source(from.devices, VMIG_MIGRATE_DEVICES_MAX, from.channel, NULL, NULL,
+				     &from.result);
+	pthread_join(thread, NULL);
+	ck_assert_msg(from.r == VMIG_DONE && to.r == VMIG_DONE, "%s", from.result.reason);
+	for (int i = 0; i < VMIG_MIGRATE_DEVICES_MAX; i++) {
+		ck_assert_uint_eq(counter_done(&to.counters[i]), i);
+		ck_assert(counter_is_whole(&to.counters[i]));
+		counter_close(&from.counters[i]);
+		counter_close(&to.counters[i]);
+	}
+	vmig_channel_close(from.channel);
+	vmig_channel_close(to.channel);
+}
+
 /* The P2P barrier, as the devices saw it. */
 TEST(all_devices_are_quiet_before_one_stops)
 {
@@ -541,8 +592,8 @@ TEST(devices_left_anywhere_are_brought_back)
 
 HARNESS("driver", T(a_busy_device_moves), T(a_device_that_copies_moves), T(five_devices_move),
 	T(devices_without_precopy_move), T(devices_that_take_little_at_a_time_move), T(tcp_carries_it),
-	T(all_devices_are_quiet_before_one_stops), T(records_of_any_size_arrive),
-	T(a_record_that_is_too_long_stops_it), T(a_user_that_fails_stops_it),
+	T(as_many_devices_as_there_may_be), T(all_devices_are_quiet_before_one_stops),
+	T(records_of_any_size_arrive), T(a_record_that_is_too_long_stops_it), T(a_user_that_fails_stops_it),
 	T(an_arc_that_fails_at_the_source_is_undone), T(a_source_in_error_is_lost_and_said_so),
 	T(an_arc_that_fails_at_the_destination_is_undone),
 	T(a_destination_that_cannot_run_after_the_commit_is_told), T(data_that_cannot_be_read_stop_it),

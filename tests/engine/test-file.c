@@ -391,7 +391,6 @@ static void flaws_in_a_pipe(bool copies, size_t most)
 		struct counter to;
 
 		counter_open(&to, &config);
-		counter_n_arcs = 0;
 		restore_flawed(&to, bytes, len, at);
 		ck_assert_uint_eq(to.in_bytes, data_before(at));
 		ck_assert_uint_eq(counter_state(&to), VMIG_STATE_RUNNING);
