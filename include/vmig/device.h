@@ -52,6 +52,8 @@ struct vmig_device;
 #define VMIG_HAS_REINIT         (1u << 1) /* and it may report VMIG_PRECOPY_REINIT */
 #define VMIG_HAS_STOP_COPY_SIZE (1u << 2) /* vmig_device_query_stop_copy_size() */
 #define VMIG_HAS_DMA_LOG        (1u << 3) /* vmig_device_dma_log_*() */
+/* vmig_device_dma_log_*() work, but as the IOMMU's tracking: the device itself has no such feature. */
+#define VMIG_HAS_IOMMU_LOG (1u << 4)
 
 #define VMIG_IDENTITY_MAX 128
 

@@ -229,6 +229,36 @@ struct vmig_uapi_precopy_info {
 
 #define VMIG_UAPI_MIG_GET_PRECOPY_INFO _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 21)
 
+/* --- the migration region of v1 (Linux 5.7 to 5.17; the numbers are reserved for ever) ------ */
+
+#define VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED    3
+#define VMIG_UAPI_REGION_SUBTYPE_MIGRATION_DEPRECATED 1
+
+struct vmig_uapi_device_migration_info {
+	uint32_t device_state;
+	uint32_t reserved;
+	VMIG_UAPI_U64 pending_bytes;
+	VMIG_UAPI_U64 data_offset;
+	VMIG_UAPI_U64 data_size;
+};
+#define VMIG_UAPI_DEVICE_STATE_V1_STOP     0
+#define VMIG_UAPI_DEVICE_STATE_V1_RUNNING  (1 << 0)
+#define VMIG_UAPI_DEVICE_STATE_V1_SAVING   (1 << 1)
+#define VMIG_UAPI_DEVICE_STATE_V1_RESUMING (1 << 2)
+#define VMIG_UAPI_DEVICE_STATE_MASK                                                                          \
+	(VMIG_UAPI_DEVICE_STATE_V1_RUNNING | VMIG_UAPI_DEVICE_STATE_V1_SAVING |                              \
+	 VMIG_UAPI_DEVICE_STATE_V1_RESUMING)
+#define VMIG_UAPI_DEVICE_STATE_VALID(state)                                                                  \
+	((state)&VMIG_UAPI_DEVICE_STATE_V1_RESUMING                                                          \
+		 ? ((state)&VMIG_UAPI_DEVICE_STATE_MASK) == VMIG_UAPI_DEVICE_STATE_V1_RESUMING               \
+		 : 1)
+#define VMIG_UAPI_DEVICE_STATE_IS_ERROR(state)                                                               \
+	(((state)&VMIG_UAPI_DEVICE_STATE_MASK) ==                                                            \
+	 (VMIG_UAPI_DEVICE_STATE_V1_SAVING | VMIG_UAPI_DEVICE_STATE_V1_RESUMING))
+#define VMIG_UAPI_DEVICE_STATE_SET_ERROR(state)                                                              \
+	(((state) & ~VMIG_UAPI_DEVICE_STATE_MASK) | VMIG_UAPI_DEVICE_STATE_V1_SAVING |                       \
+	 VMIG_UAPI_DEVICE_STATE_V1_RESUMING)
+
 /* --- DMA mappings of a type1 container ---------------------------------------------------- */
 
 struct vmig_uapi_iommu_type1_dma_map {

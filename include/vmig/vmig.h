@@ -6,9 +6,11 @@
 #include <vmig/channel.h>
 #include <vmig/device.h>
 #include <vmig/error.h>
+#include <vmig/kernel_abi.h>
 #include <vmig/log.h>
 #include <vmig/migrate.h>
 #include <vmig/model.h>
+#include <vmig/region.h>
 #include <vmig/server.h>
 #include <vmig/session.h>
 #include <vmig/space.h>

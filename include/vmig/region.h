@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * region - the migration region of v1, on both ends. Decorators: each makes a device of a device.
+ *
+ *	vmig_show_v1()	a device that migrates by v2 becomes one that migrates by v1 only: it has one more
+ *			region, of type 3, subtype 1, and no v2 features any more
+ *	vmig_drive_v1()	a device with such a region becomes one with the semantics of struct vmig_device
+ *
+ * So every composition works: v1 shown on a v2 device, driven as v2, shown as v1 again.
+ *
+ * v1 was never stable and is off unless asked for: nobody calls vmig_show_v1() by default.
+ */
+#ifndef VMIG_REGION_H
+#define VMIG_REGION_H
+
+#include <vmig/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How the data section of the region can be reached. */
+enum vmig_v1_section {
+	VMIG_V1_SECTION_TRAPPED,     /* by read and write of the region only */
+	VMIG_V1_SECTION_MAPPED,      /* it can be mapped as well: a sparse area behind the registers */
+	VMIG_V1_SECTION_PARTITIONED, /* several areas that can be mapped, with data outside of them too */
+};
+
+/** Zero is a default for all. */
+struct vmig_v1_config {
+	enum vmig_v1_section section;
+	uint64_t section_size; /* bytes, a multiple of 4096; 1 MiB */
+	/**
+	 * A failure on purpose, at each access to a register: @offset is the register's, @value what is being
+	 * written. Returns 0, or a negative errno with which the access fails. NULL: none. May block.
+	 */
+	int (*fault)(void *opaque, uint64_t offset, bool is_write, uint64_t value);
+	void *opaque;
+};
+
+/** Names in the info of a device that vmig_drive_v1() has made. */
+#define VMIG_FORMAT_V1 "v1" /* its stream keeps the sizes of the transactions: only a v1 device takes it */
+
+/**
+ * Show @dev through a migration region: its index is the number of regions that @dev has.
+ * @dev is taken over when this succeeds. The DMA log, if there is one, stays usable through the handle, as the
+ * IOMMU's (VMIG_HAS_IOMMU_LOG): v1 knows no device feature for it.
+ *
+ * Returns 0, or -EOPNOTSUPP (it does not migrate), -EINVAL (a section size that cannot be), -ENOMEM, -EMFILE.
+ */
+int vmig_show_v1(struct vmig_device *dev, const struct vmig_v1_config *config, struct vmig_device **ret);
+
+/**
+ * Drive @dev through its migration region, which is found by its capability. @dev is taken over when this
+ * succeeds. The region itself is not shown any more.
+ *
+ * Returns 0, or, with *ret_error (may be NULL) filled in:
+ *   -EOPNOTSUPP  there is no migration region    -EPROTO  there is one, but it cannot be one
+ *   -ENOMEM, -ECONNRESET, ...
+ */
+int vmig_drive_v1(struct vmig_device *dev, struct vmig_device **ret, struct vmig_error *ret_error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
