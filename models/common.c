@@ -226,42 +226,44 @@ static int check_registers(void *opaque, const uint8_t *registers, size_t len)
 
 static const struct image_ops image_ops = { .check = check_registers };
 
-static int open_model(struct model_base *base, const struct vmig_region *regions, const struct vmig_irq *irqs,
-		      struct vmig_device **ret)
+static int open_model(struct model_base *base, const struct model_setup *setup, struct vmig_device **ret)
 {
 	const struct model_options *o = &base->options;
+	/* What is saved late has no rounds. */
+	bool rounds = o->precopy && !setup->late;
 	struct vmig_model_config config = {
-		.name = base->kind->name,
-		.identity = base->kind->identity,
+		.name = setup->name,
+		.identity = setup->identity,
 		.migration_flags = VMIG_MIGRATION_STOP_COPY | (o->p2p ? VMIG_MIGRATION_P2P : 0) |
 				   (o->precopy ? VMIG_MIGRATION_PRE_COPY : 0),
-		.traits = VMIG_TRAIT_NO_POLL | (o->precopy ? VMIG_TRAIT_INFO_STARTS_ROUND : 0),
-		.has = VMIG_HAS_DMA_LOG | (o->precopy ? VMIG_HAS_REINIT : 0),
+		.traits = VMIG_TRAIT_NO_POLL | (rounds ? VMIG_TRAIT_INFO_STARTS_ROUND : 0),
+		.has = setup->log | (rounds ? VMIG_HAS_REINIT : 0),
 		.n_regions = PCI_N_REGIONS,
 		.n_irqs = PCI_N_IRQS,
-		.regions = regions,
-		.irqs = irqs,
+		.regions = setup->regions,
+		.irqs = setup->irqs,
 	};
 
 	return vmig_model_new(&base_ops, base, &config, &base->model, ret);
 }
 
 int model_base_open(struct model_base *base, const struct model_kind *kind, void *opaque,
-		    const struct model_options *options, uint64_t device, unsigned int lanes,
-		    const struct vmig_region *regions, const struct vmig_irq *irqs, struct vmig_device **ret)
+		    const struct model_options *options, const struct model_setup *setup,
+		    struct vmig_device **ret)
 {
 	int r;
 
 	base->kind = kind;
 	base->opaque = opaque;
 	base->options = *options;
-	r = image_init(&base->image, device, options->state, lanes, &image_ops, base);
+	r = image_init(&base->image, setup->device, options->state, setup->lanes, &image_ops, base);
 	if (r)
 		return r;
+	image_set_match(&base->image, setup->match, setup->match_len, setup->late);
 	r = worker_init(&base->worker, base_tick, base);
 	if (r)
 		goto free_image;
-	r = open_model(base, regions, irqs, ret);
+	r = open_model(base, setup, ret);
 	if (r)
 		goto free_worker;
 	worker_set(&base->worker, WORKER_FULL);

@@ -17,12 +17,12 @@ struct model_options {
 	uint32_t queues;
 	uint64_t records; /* a second, of each queue */
 	bool p2p, precopy;
+	uint32_t type, aggregator; /* of a vgpu */
 	struct fault fault;
 };
 
 /** A model's own part. @opaque is its struct, which has a struct model_base in it. */
 struct model_kind {
-	const char *name, *identity;
 	/** Write the registers to @buf; returns the length, at most IMAGE_REGISTERS_MAX. The worker is parked. */
 	size_t (*save)(void *opaque, uint8_t *buf);
 	/** See struct image_ops. */
@@ -40,6 +40,19 @@ struct model_kind {
 	void (*free)(void *opaque);
 };
 
+/** What an instance of a model is. Not kept. */
+struct model_setup {
+	const char *name, *identity;
+	uint64_t device;      /* a stream of another one is refused; see struct image */
+	unsigned int lanes;   /* of its image */
+	uint32_t log;         /* VMIG_HAS_DMA_LOG or VMIG_HAS_IOMMU_LOG */
+	const uint8_t *match; /* @match_len bytes of match data, first in the stream; may be NULL */
+	size_t match_len;
+	bool late;                         /* all but the match data is saved in STOP_COPY */
+	const struct vmig_region *regions; /* PCI_N_REGIONS */
+	const struct vmig_irq *irqs;       /* PCI_N_IRQS */
+};
+
 struct model_base {
 	const struct model_kind *kind;
 	void *opaque;
@@ -51,13 +64,11 @@ struct model_base {
 	uint64_t read, written; /* bytes of the session, for faults */
 };
 
-/**
- * Make the model and its handle; @regions has PCI_N_REGIONS entries, @irqs PCI_N_IRQS.
- * The device is in RUNNING and its worker runs. On failure nothing is left and @opaque is the caller's.
- */
+/** Make the model and its handle. The device is in RUNNING and its worker runs. On failure nothing is left and
+ *  @opaque is the caller's. */
 int model_base_open(struct model_base *base, const struct model_kind *kind, void *opaque,
-		    const struct model_options *options, uint64_t device, unsigned int lanes,
-		    const struct vmig_region *regions, const struct vmig_irq *irqs, struct vmig_device **ret);
+		    const struct model_options *options, const struct model_setup *setup,
+		    struct vmig_device **ret);
 
 /** Regions and interrupts of a PCI device that has none; then one of @size that can be read and written. */
 void model_no_regions(struct vmig_region *regions, struct vmig_irq *irqs);

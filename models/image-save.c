@@ -49,7 +49,7 @@ void image_save_again(struct image *image, uint64_t bytes)
 	uint64_t pages = MIN(bytes / IMAGE_PAGE, image->n_pages);
 
 	pthread_mutex_lock(&image->lock);
-	if (save->phase == SAVE_RUNNING) {
+	if (save->phase == SAVE_RUNNING && !image->late) {
 		save->again = 0;
 		/* What the first pass has not reached yet is initial data as it is. */
 		save->again_end = MIN(pages, save->initial);
@@ -71,6 +71,19 @@ static void add_frame(struct image *image, struct frame f, const uint8_t *data, 
 	to->len = IMAGE_FRAME + (data ? f.length : 0);
 	to->done = 0;
 	to->initial = initial;
+}
+
+static void add_match(struct image *image)
+{
+	struct image_saver *save = &image->save;
+	struct image_frame *to = &save->plan[(save->first + save->n++) % IMAGE_PLAN];
+
+	memcpy(to->header, image->match, image->match_len);
+	to->data = NULL;
+	to->len = image->match_len;
+	to->done = 0;
+	to->initial = true;
+	save->matched = true;
 }
 
 /* Pages [@from, @to) are on their way: from now on a change makes them dirty again. */
@@ -148,6 +161,12 @@ static bool plan_next(struct image *image)
 	};
 	struct image_saver *save = &image->save;
 
+	if (image->match_len && !save->matched) {
+		add_match(image);
+		return true;
+	}
+	if (image->late && save->phase == SAVE_RUNNING)
+		return false;
 	if (!save->number) {
 		add_frame(image, hello, NULL, true);
 		return true;
@@ -178,11 +197,11 @@ static void note_loan(struct image *image, const uint8_t *data, size_t len)
 /* Lend what is left of @f, at most @max bytes. */
 static size_t lend_frame(struct image *image, struct image_frame *f, size_t max, struct iovec *iov, int *n)
 {
-	uint64_t at = f->done;
+	uint64_t at = f->done, head = MIN(f->len, IMAGE_FRAME);
 	size_t total = 0;
 
-	if (at < IMAGE_FRAME && max) {
-		total = MIN(IMAGE_FRAME - at, max);
+	if (at < head && max) {
+		total = MIN(head - at, max);
 		iov[(*n)++] = (struct iovec){ f->header + at, total };
 		at += total;
 	}
@@ -266,8 +285,12 @@ static void sum_up(const struct image *image, struct vmig_precopy *ret)
 {
 	const struct image_saver *save = &image->save;
 
-	ret->initial_bytes = (image->n_pages - save->initial + save->again_end - save->again) * IMAGE_PAGE;
-	ret->dirty_bytes = count_dirty(image) * IMAGE_PAGE;
+	*ret = (struct vmig_precopy){ .initial_bytes = save->matched ? 0 : image->match_len };
+	if (!image->late || save->phase != SAVE_RUNNING) {
+		ret->initial_bytes +=
+			(image->n_pages - save->initial + save->again_end - save->again) * IMAGE_PAGE;
+		ret->dirty_bytes = count_dirty(image) * IMAGE_PAGE;
+	}
 	for (unsigned int i = 0; i < save->n; i++) {
 		const struct image_frame *f = &save->plan[(save->first + i) % IMAGE_PLAN];
 
@@ -290,11 +313,12 @@ void image_precopy_sizes(struct image *image, struct vmig_precopy *ret)
 
 uint64_t image_stop_copy_size(struct image *image, size_t registers_len)
 {
-	uint64_t beside = FRAMES_BESIDE * IMAGE_FRAME + image->lanes * 8 + registers_len, bytes = image->size;
+	uint64_t beside = image->match_len + FRAMES_BESIDE * IMAGE_FRAME + image->lanes * 8 + registers_len,
+		 bytes = image->size;
 	struct vmig_precopy left;
 
 	pthread_mutex_lock(&image->lock);
-	if (image->save.phase != SAVE_NONE) {
+	if (image->save.phase != SAVE_NONE && !(image->late && image->save.phase == SAVE_RUNNING)) {
 		sum_up(image, &left);
 		bytes = left.initial_bytes + left.dirty_bytes;
 	}

@@ -81,6 +81,14 @@ int image_init(struct image *image, uint64_t device, uint64_t size, unsigned int
 	return 0;
 }
 
+void image_set_match(struct image *image, const uint8_t *match, size_t len, bool late)
+{
+	image->match_len = MIN(len, IMAGE_MATCH_MAX);
+	if (image->match_len)
+		memcpy(image->match, match, image->match_len);
+	image->late = late;
+}
+
 void image_done(struct image *image)
 {
 	if (image->memory)

@@ -36,6 +36,7 @@
 #define IMAGE_PLAN        7u  /* frames prepared at once: header and pages of each in one lend */
 #define IMAGE_WAITING_MAX 8192u
 #define IMAGE_STAGE       65536u
+#define IMAGE_MATCH_MAX   IMAGE_FRAME
 
 struct image_frame {
 	uint8_t header[IMAGE_FRAME];
@@ -49,6 +50,7 @@ struct image_saver {
 	uint64_t initial;          /* the next page of the first pass */
 	uint64_t again, again_end; /* initial data that appeared anew */
 	bool reinit;               /* not yet told */
+	bool matched;              /* the match data is on its way */
 	uint64_t round_at, round_left;
 	uint64_t number, chain, pages, bytes;
 	struct image_frame plan[IMAGE_PLAN];
@@ -63,7 +65,7 @@ struct image_saver {
 };
 
 struct image_loader {
-	enum { LOAD_NONE, LOAD_FRAME, LOAD_PAGES, LOAD_FINAL, LOAD_END, LOAD_DONE, LOAD_BAD } at;
+	enum { LOAD_NONE, LOAD_MATCH, LOAD_FRAME, LOAD_PAGES, LOAD_FINAL, LOAD_END, LOAD_DONE, LOAD_BAD } at;
 	int error; /* of LOAD_BAD */
 	uint64_t pos, left, number, chain, pages, n_loaded, bytes;
 	size_t direct, staged;
@@ -85,6 +87,10 @@ struct image {
 	void *opaque;
 	uint64_t device; /* what the model is: another one's stream is refused */
 	unsigned int lanes;
+	uint8_t match
+		[IMAGE_MATCH_MAX]; /* match data: the first bytes of the stream, before its first frame */
+	size_t match_len;
+	bool late; /* while the device runs, there is nothing but the match data to save */
 	uint8_t *memory;
 	uint64_t size, n_pages, n_words, stride;
 	uint64_t counts[IMAGE_LANES_MAX];
@@ -105,6 +111,10 @@ struct image {
 int image_init(struct image *image, uint64_t device, uint64_t size, unsigned int lanes,
 	       const struct image_ops *ops, void *opaque);
 void image_done(struct image *image);
+
+/** The stream starts with @match (copied; at most IMAGE_MATCH_MAX bytes), and one that does not is refused at the
+ *  first byte that differs. @late: all the rest is saved when the device has stopped. Once, before all else. */
+void image_set_match(struct image *image, const uint8_t *match, size_t len, bool late);
 
 /** The memory of power-on; ends saving and loading. */
 void image_reset(struct image *image);

@@ -12,11 +12,14 @@
 #include "nic.h"
 #include "parse.h"
 
-#define SPEC_MAX    1024
-#define RECORDS_MAX 10000000u
+#define SPEC_MAX       1024
+#define RECORDS_MAX    10000000u
+#define AGGREGATOR_MAX 8u
 
 static const struct model_info infos[] = {
 	{ "nic", "a network card as an mlx5 virtual function: P2P, pre-copy, DMA logging, large state" },
+	{ "accel", "an accelerator as a hisi_acc virtual function: no P2P, match data first in the stream" },
+	{ "vgpu", "a mediated GPU as of i915 GVT-g: types, several of one as one device" },
 	{ "serial", "a 16550 serial port, for which every guest has a driver: small state" },
 	{ NULL, NULL },
 };
@@ -34,6 +37,28 @@ static const struct model_key nic_keys[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct model_key accel_keys[] = {
+	{ "state", "SIZE", "internal state; a multiple of 4K (16M)" },
+	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
+	{ "queues", "N", "queues, 1 to 64 (2)" },
+	{ "records", "N", "jobs that each queue does in a second (10000)" },
+	{ "precopy", "on|off", "the PRE_COPY state, with the match data only (off)" },
+	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
+	{ NULL, NULL, NULL },
+};
+
+static const struct model_key vgpu_keys[] = {
+	{ "type", "TYPE",
+	  "i915-GVTg_V5_2, with 8M of state and 2 engines, or i915-GVTg_V5_4, with half of it (V5_4)" },
+	{ "aggregator", "N", "so many of the type are one device, 1 to 8 (1)" },
+	{ "state", "SIZE", "internal state of one; a multiple of 4K (by type)" },
+	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
+	{ "records", "N", "frames that each engine draws in a second (1000)" },
+	{ "precopy", "on|off", "state is saved while it runs (on)" },
+	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct model_key serial_keys[] = {
 	{ "state", "SIZE", "internal state beside the registers; a multiple of 4K (4K)" },
 	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
@@ -46,11 +71,16 @@ static const struct model_key serial_keys[] = {
 static const struct model {
 	const struct model_info *info;
 	const struct model_key *keys;
-	uint64_t state;
+	struct model_options defaults;
 	int (*open)(const struct model_options *options, struct vmig_device **ret);
 } models[] = {
-	{ &infos[0], nic_keys, 16u << 20, nic_open },
-	{ &infos[1], serial_keys, 4096, serial_open },
+	{ &infos[0],
+	  nic_keys,
+	  { .state = 16u << 20, .queues = 2, .records = 10000, .p2p = true, .precopy = true },
+	  nic_open },
+	{ &infos[1], accel_keys, { .state = 16u << 20, .queues = 2, .records = 10000 }, accel_open },
+	{ &infos[2], vgpu_keys, { .records = 1000, .precopy = true, .type = 4, .aggregator = 1 }, vgpu_open },
+	{ &infos[3], serial_keys, { .state = 4096, .p2p = true, .precopy = true }, serial_open },
 };
 
 __attribute__((format(printf, 3, 4))) static int fail(struct vmig_error *error, int code, const char *format,
@@ -146,6 +176,24 @@ static int set_precopy(struct model_options *o, const char *value, const char **
 	return set_switch(&o->precopy, value, ret_why);
 }
 
+static int set_type(struct model_options *o, const char *value, const char **ret_why)
+{
+	*ret_why = "is neither i915-GVTg_V5_2 nor i915-GVTg_V5_4";
+	o->type = !strcmp(value, "i915-GVTg_V5_2") ? 2 : 4;
+	return o->type == 2 || !strcmp(value, "i915-GVTg_V5_4") ? 0 : -EINVAL;
+}
+
+static int set_aggregator(struct model_options *o, const char *value, const char **ret_why)
+{
+	uint64_t n;
+
+	*ret_why = "is not a number from 1 to 8";
+	if (parse_size(value, &n) || !n || n > AGGREGATOR_MAX)
+		return -EINVAL;
+	o->aggregator = (uint32_t)n;
+	return 0;
+}
+
 static int set_fault(struct model_options *o, const char *value, const char **ret_why)
 {
 	return fault_parse(value, &o->fault, ret_why);
@@ -155,10 +203,15 @@ static const struct setter {
 	const char *key;
 	int (*set)(struct model_options *o, const char *value, const char **ret_why);
 } setters[] = {
-	{ "state", set_state },   { "dirty-rate", set_dirty_rate },
-	{ "queues", set_queues }, { "records", set_records },
-	{ "p2p", set_p2p },       { "precopy", set_precopy },
+	{ "state", set_state },
+	{ "dirty-rate", set_dirty_rate },
+	{ "queues", set_queues },
+	{ "records", set_records },
+	{ "p2p", set_p2p },
+	{ "precopy", set_precopy },
 	{ "fault", set_fault },
+	{ "type", set_type },
+	{ "aggregator", set_aggregator },
 };
 
 /* --- the spec ------------------------------------------------------------------------------------ */
@@ -220,7 +273,7 @@ static int set_option(const struct model *model, char *option, struct model_opti
 int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error)
 {
 	char copy[SPEC_MAX], names[64], *rest = copy, *option;
-	struct model_options o = { .queues = 2, .records = 10000, .p2p = true, .precopy = true };
+	struct model_options o;
 	const struct model *model;
 	uint32_t seen = 0;
 	int r = 0;
@@ -233,7 +286,7 @@ int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *e
 	if (!model)
 		return fail(error, -EINVAL, "unknown model \"%.60s\"; there are: %s", option,
 			    list_models(names, sizeof(names)));
-	o.state = model->state;
+	o = model->defaults;
 	while (!r && (option = strsep(&rest, ",")))
 		r = set_option(model, option, &o, &seen, error);
 	if (r)

@@ -37,6 +37,8 @@ const struct model_key *models_keys(const char *model);
 struct model_options;
 
 int nic_open(const struct model_options *options, struct vmig_device **ret);
+int accel_open(const struct model_options *options, struct vmig_device **ret);
+int vgpu_open(const struct model_options *options, struct vmig_device **ret);
 int serial_open(const struct model_options *options, struct vmig_device **ret);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * nic - the registers of the nic, and the records that it sends: all that its driver has to know.
+ * The accel and the vgpu have the same registers, records and rings, and some more: accel.h, vgpu.h. So one
+ * driver drives all three; in what they differ is in nic-class.h.
  *
  * The driver gives each queue a ring of slots in its memory and a place for the queue's producer index.
  * The device writes records into the slots, then the index, then raises the queue's MSI-X vector. The
@@ -47,6 +49,9 @@
 #define NIC_QUEUE_CONTROL  0x18u /* write: 1 enables, 0 disables; read: NIC_QUEUE_STATUS_* */
 #define NIC_QUEUE_PRODUCER 0x20u /* read only */
 #define NIC_QUEUE_CONSUMER 0x28u /* read only: the last good doorbell */
+#define NIC_QUEUE_AREA                                                                                       \
+	0x30u /* accel: of the ring of jobs; vgpu: of the frames; a multiple of 64. nic: reads 0 */
+#define NIC_QUEUE_JOBS 0x38u /* read only; accel: jobs that the driver has handed in, by its doorbell */
 
 #define NIC_MAGIC_VALUE 0x3063696eu /* "nic0" */
 #define NIC_VERSION     1u

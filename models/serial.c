@@ -143,8 +143,6 @@ static void serial_free(void *opaque)
 }
 
 static const struct model_kind serial_kind = {
-	.name = "serial",
-	.identity = "pci:1b36:0002/serial",
 	.save = serial_save,
 	.check = serial_check,
 	.load = serial_load,
@@ -172,6 +170,15 @@ int serial_open(const struct model_options *options, struct vmig_device **ret)
 {
 	struct vmig_region regions[PCI_N_REGIONS];
 	struct vmig_irq irqs[PCI_N_IRQS];
+	const struct model_setup setup = {
+		.name = "serial",
+		.identity = "pci:1b36:0002/serial",
+		.device = SERIAL_DEVICE << 16 | SERIAL_VENDOR,
+		.lanes = 1,
+		.log = VMIG_HAS_DMA_LOG,
+		.regions = regions,
+		.irqs = irqs,
+	};
 	struct serial *serial = calloc(1, sizeof(*serial));
 	int r;
 
@@ -188,8 +195,7 @@ int serial_open(const struct model_options *options, struct vmig_device **ret)
 	pthread_mutex_init(&serial->lock, NULL);
 	init_pci(&serial->pci);
 	uart_reset(&serial->uart);
-	r = model_base_open(&serial->base, &serial_kind, serial, options, SERIAL_DEVICE << 16 | SERIAL_VENDOR,
-			    1, regions, irqs, ret);
+	r = model_base_open(&serial->base, &serial_kind, serial, options, &setup, ret);
 	if (r)
 		serial_free(serial);
 	return r;

@@ -79,7 +79,8 @@ struct vmig_model_config {
 	const char *identity;     /* see struct vmig_device_info */
 	uint64_t migration_flags; /* VMIG_MIGRATION_*; 0: does not migrate */
 	uint32_t traits; /* VMIG_TRAIT_LATE_VALIDATION and the like; LENDS and ROOMS follow from the ops */
-	uint32_t has;    /* of VMIG_HAS_REINIT and VMIG_HAS_DMA_LOG; the others follow from the ops */
+	uint32_t
+		has; /* of VMIG_HAS_REINIT and one of VMIG_HAS_DMA_LOG and VMIG_HAS_IOMMU_LOG; the others follow from the ops */
 	uint32_t n_regions, n_irqs;
 	const struct vmig_region
 		*regions;            /* index is the place in the array; PCI: config space is number 7 */

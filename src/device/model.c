@@ -254,7 +254,7 @@ static bool good_config(const struct vmig_model_ops *ops, const struct vmig_mode
 	/* Cut short, two different devices might be taken for the same. */
 	if (strlen(config->identity) >= VMIG_IDENTITY_MAX)
 		return false;
-	if ((config->has & ~(VMIG_HAS_REINIT | VMIG_HAS_DMA_LOG)) ||
+	if ((config->has & ~(VMIG_HAS_REINIT | VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG)) ||
 	    (config->traits & (VMIG_TRAIT_LENDS | VMIG_TRAIT_ROOMS)))
 		return false;
 	if ((config->has & VMIG_HAS_REINIT) && !(config->migration_flags & VMIG_MIGRATION_PRE_COPY))

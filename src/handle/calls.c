@@ -235,6 +235,12 @@ static const char *ranges_fault(uint64_t page_size, const struct vmig_range *ran
 	return NULL;
 }
 
+/* The device's own, or the IOMMU's: for who asks through the handle it is the same. */
+static bool has_log(const struct vmig_device *dev)
+{
+	return dev->info.has & (VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG);
+}
+
 int vmig_device_dma_log_start(struct vmig_device *dev, uint64_t *page_size, const struct vmig_range *ranges,
 			      uint32_t n_ranges)
 {
@@ -242,7 +248,7 @@ int vmig_device_dma_log_start(struct vmig_device *dev, uint64_t *page_size, cons
 	const char *why;
 	int r;
 
-	if (!dev->ops->dma_log_start || !(dev->info.has & VMIG_HAS_DMA_LOG))
+	if (!dev->ops->dma_log_start || !has_log(dev))
 		return unoffered(dev, "DMA_LOGGING_START");
 	why = ranges_fault(*page_size, ranges, n_ranges);
 	if (why)
@@ -257,7 +263,7 @@ int vmig_device_dma_log_stop(struct vmig_device *dev)
 	struct vmig_error error = { 0 };
 	int r;
 
-	if (!dev->ops->dma_log_stop || !(dev->info.has & VMIG_HAS_DMA_LOG))
+	if (!dev->ops->dma_log_stop || !has_log(dev))
 		return unoffered(dev, "DMA_LOGGING_STOP");
 	r = dev->ops->dma_log_stop(dev->p, &error);
 	return r < 0 ? vmig_device_keep_error(dev, r, &error, "DMA_LOGGING_STOP") : 0;
@@ -269,7 +275,7 @@ int vmig_device_dma_log_report(struct vmig_device *dev, uint64_t iova, uint64_t 
 	struct vmig_error error = { 0 };
 	int r;
 
-	if (!dev->ops->dma_log_report || !(dev->info.has & VMIG_HAS_DMA_LOG))
+	if (!dev->ops->dma_log_report || !has_log(dev))
 		return unoffered(dev, "DMA_LOGGING_REPORT");
 	if (!is_pow2(page_size) || !length || !add_fits(iova, length - 1))
 		return vmig_device_fault(

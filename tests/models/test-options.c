@@ -130,8 +130,8 @@ TEST(bad_specs_are_explained)
 {
 	char longest[2048];
 
-	says("", "unknown model \"\"; there are: nic, serial");
-	says("gpu", "unknown model \"gpu\"; there are: nic, serial");
+	says("", "unknown model \"\"; there are: nic, accel, vgpu, serial");
+	says("gpu", "unknown model \"gpu\"; there are: nic, accel, vgpu, serial");
 	says("nic,speed=1", "unknown key \"speed\" of model nic; it has: state, dirty-rate, queues,");
 	says("serial,queues=1",
 	     "unknown key \"queues\" of model serial; it has: state, dirty-rate, p2p, precopy, fault");
@@ -192,7 +192,7 @@ TEST(the_list_is_what_there_is)
 		ck_assert_ptr_nonnull(models_keys(m->name));
 		vmig_device_close(rig_open(m->name));
 	}
-	ck_assert_int_eq(n, 2);
+	ck_assert_int_eq(n, 4);
 	ck_assert_ptr_null(models_keys("gpu"));
 }
 

@@ -18,11 +18,11 @@ static const struct bit migration_bits[] = { { VMIG_MIGRATION_STOP_COPY, "stop-c
 					     { VMIG_MIGRATION_P2P, "p2p" },
 					     { VMIG_MIGRATION_PRE_COPY, "pre-copy" },
 					     { 0 } };
-static const struct bit has_bits[] = { { VMIG_HAS_PRECOPY_INFO, "precopy-info" },
-				       { VMIG_HAS_REINIT, "reinit" },
-				       { VMIG_HAS_STOP_COPY_SIZE, "stop-copy-size" },
-				       { VMIG_HAS_DMA_LOG, "dma-log" },
-				       { 0 } };
+static const struct bit has_bits[] = {
+	{ VMIG_HAS_PRECOPY_INFO, "precopy-info" },     { VMIG_HAS_REINIT, "reinit" },
+	{ VMIG_HAS_STOP_COPY_SIZE, "stop-copy-size" }, { VMIG_HAS_DMA_LOG, "dma-log" },
+	{ VMIG_HAS_IOMMU_LOG, "iommu-log" },           { 0 }
+};
 static const struct bit trait_bits[] = { { VMIG_TRAIT_LATE_VALIDATION, "late-validation" },
 					 { VMIG_TRAIT_KEEPS_STATE, "keeps-state" },
 					 { VMIG_TRAIT_RESET_KEEPS_FSM, "reset-keeps-fsm" },
