@@ -51,14 +51,20 @@ int workload_read_config(struct vmig_device *dev, uint8_t *config)
 	return vmig_device_region_read(dev, VMIG_REGION_PCI_CONFIG, 0, config, PCI_CONFIG_SIZE);
 }
 
-bool workload_drives(struct vmig_device *dev)
+const struct nic_class *workload_class_of(struct vmig_device *dev)
 {
 	struct vmig_device_info info;
 	uint32_t ids;
 
 	vmig_device_query_info(dev, &info);
-	return info.flags & VMIG_DEVICE_FLAG_PCI && !read_config(dev, 0, &ids) &&
-	       ids == ((uint32_t)NIC_DEVICE << 16 | NIC_VENDOR);
+	if (!(info.flags & VMIG_DEVICE_FLAG_PCI) || read_config(dev, 0, &ids) || (ids & 0xffff) != NIC_VENDOR)
+		return NULL;
+	return nic_class_of((uint16_t)(ids >> 16));
+}
+
+bool workload_drives(struct vmig_device *dev)
+{
+	return workload_class_of(dev);
 }
 
 /* The place of a capability in @config; 0: there is none. */
@@ -71,6 +77,11 @@ static uint8_t find_cap(const uint8_t *config, uint8_t id)
 		if (config[at] == id)
 			return at;
 	return 0;
+}
+
+static uint8_t irq_cap_of(const struct nic_class *class, const uint8_t *config)
+{
+	return find_cap(config, class->msix ? PCI_CAP_MSIX : PCI_CAP_MSI);
 }
 
 static int write_command(struct vmig_device *dev, uint32_t command)
@@ -94,7 +105,7 @@ static int place_bar(struct vmig_device *dev, unsigned int n, uint32_t *next)
 	return r;
 }
 
-int workload_set_up_config(struct vmig_device *dev)
+int workload_set_up_config(struct workload *w, struct vmig_device *dev)
 {
 	uint32_t next = BAR_WINDOW;
 	uint8_t config[PCI_CONFIG_SIZE], cap;
@@ -105,25 +116,37 @@ int workload_set_up_config(struct vmig_device *dev)
 	r = r ? r : workload_read_config(dev, config);
 	if (r)
 		return r;
-	cap = find_cap(config, PCI_CAP_MSIX);
+	cap = irq_cap_of(w->class, config);
 	if (!cap)
 		return -EOPNOTSUPP;
-	r = write_config(dev, cap + 2u, PCI_MSIX_ENABLE, 2);
+	r = write_config(dev, cap + 2u, w->class->msix ? PCI_MSIX_ENABLE : PCI_MSI_ENABLE, 2);
 	return r ? r : write_command(dev, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
-int workload_restore_config(struct vmig_device *dev, const uint8_t *config)
+/* Address and message. */
+static int restore_msi(struct vmig_device *dev, const uint8_t *config, uint8_t cap)
 {
-	uint8_t now[PCI_CONFIG_SIZE], cap = find_cap(config, PCI_CAP_MSIX);
+	int r = 0;
+
+	for (uint32_t at = cap + 4u; !r && at <= cap + 12u; at += 4)
+		r = write_config(dev, at, get_le32(config + at), 4);
+	return r;
+}
+
+int workload_restore_config(struct workload *w, struct vmig_device *dev, const uint8_t *config)
+{
+	uint8_t now[PCI_CONFIG_SIZE], cap = irq_cap_of(w->class, config);
 	int r = workload_read_config(dev, now);
 
 	/* The same device has its capabilities at the same places. */
-	if (!r && (!cap || find_cap(now, PCI_CAP_MSIX) != cap))
+	if (!r && (!cap || irq_cap_of(w->class, now) != cap))
 		r = -EOPNOTSUPP;
 	for (unsigned int n = 0; !r && n < N_BARS; n++)
 		r = write_config(dev, PCI_BAR(n), get_le32(config + PCI_BAR(n)), 4);
 	r = r ? r : write_config(dev, 0x0c, get_le32(config + 0x0c), 2);
 	r = r ? r : write_config(dev, PCI_INTERRUPT_LINE, config[PCI_INTERRUPT_LINE], 1);
+	if (!r && !w->class->msix)
+		r = restore_msi(dev, config, cap);
 	r = r ? r : write_config(dev, cap + 2u, get_le32(config + cap) >> 16, 2);
 	/* Last: from here on the device may do DMA, as soon as it runs. */
 	return r ? r : write_command(dev, get_le32(config + PCI_COMMAND) & 0xffff);
@@ -135,8 +158,8 @@ int workload_arm(struct workload *w, struct vmig_device *dev)
 {
 	struct vmig_irq_set set = {
 		.flags = VMIG_IRQ_DATA_EVENTFD | VMIG_IRQ_ACTION_TRIGGER,
-		.index = PCI_IRQ_MSIX,
-		.count = w->n_queues,
+		.index = w->class->msix ? PCI_IRQ_MSIX : PCI_IRQ_MSI,
+		.count = workload_n_irqs(w->class, w->n_queues),
 		.fds = w->irq_fds,
 	};
 
@@ -146,7 +169,7 @@ int workload_arm(struct workload *w, struct vmig_device *dev)
 void workload_disarm(struct workload *w, struct vmig_device *dev)
 {
 	struct vmig_irq_set set = { .flags = VMIG_IRQ_DATA_NONE | VMIG_IRQ_ACTION_TRIGGER,
-				    .index = PCI_IRQ_MSIX };
+				    .index = w->class->msix ? PCI_IRQ_MSIX : PCI_IRQ_MSI };
 
 	/* A device that is gone is disarmed. */
 	(void)vmig_device_set_irqs(dev, &set);
@@ -170,6 +193,23 @@ static int stop_queue(struct vmig_device *dev, uint32_t at)
 	return r ? r : -EBUSY;
 }
 
+int workload_ring_doorbell(struct vmig_device *dev, uint32_t offset, uint64_t value)
+{
+	uint8_t doorbell[4];
+
+	put_le32(doorbell, (uint32_t)value);
+	return vmig_device_region_write(dev, NIC_BAR_DOORBELLS, offset, doorbell, sizeof(doorbell));
+}
+
+/* As many as there are slots: the device always has work. */
+static int hand_in_jobs(struct workload *w, struct vmig_device *dev, uint32_t queue)
+{
+	uint64_t from = w->queues[queue].consumer;
+
+	workload_write_jobs(w, queue, from, from + w->slots);
+	return workload_ring_doorbell(dev, ACCEL_DOORBELL_JOBS(queue), from + w->slots);
+}
+
 static int set_up_queue(struct workload *w, struct vmig_device *dev, uint32_t queue)
 {
 	uint32_t at = NIC_QUEUE(queue);
@@ -179,6 +219,8 @@ static int set_up_queue(struct workload *w, struct vmig_device *dev, uint32_t qu
 	r = r ? r : workload_write_register(dev, at + NIC_QUEUE_BASE, w->iova + workload_ring(w, queue));
 	r = r ? r : workload_write_register(dev, at + NIC_QUEUE_INDEX, w->iova + queue * NIC_RECORD);
 	r = r ? r : workload_write_register(dev, at + NIC_QUEUE_SLOTS, w->slots);
+	if (!r && w->class->area_slot)
+		r = workload_write_register(dev, at + NIC_QUEUE_AREA, w->iova + workload_area(w, queue, 0));
 	r = r ? r : workload_read_register(dev, at + NIC_QUEUE_PRODUCER, &producer);
 	if (r)
 		return r;
@@ -187,9 +229,11 @@ static int set_up_queue(struct workload *w, struct vmig_device *dev, uint32_t qu
 	sequence_init(&w->queues[queue].sequence, producer);
 	r = workload_write_register(dev, at + NIC_QUEUE_CONTROL, 1);
 	r = r ? r : workload_read_register(dev, at + NIC_QUEUE_CONTROL, &status);
-	if (r)
-		return r;
-	return status & NIC_QUEUE_STATUS_ENABLED ? 0 : -EIO;
+	if (!r && !(status & NIC_QUEUE_STATUS_ENABLED))
+		r = -EIO;
+	if (!r && w->class->has_jobs)
+		r = hand_in_jobs(w, dev, queue);
+	return r;
 }
 
 int workload_set_up_queues(struct workload *w, struct vmig_device *dev)

@@ -4,13 +4,13 @@
 
 #include <pthread.h>
 
-#include "nic.h"
+#include "nic-class.h"
 #include "pci.h"
 #include "sequence.h"
 #include "workload.h"
 
 #define WORKLOAD_MEMORY (1u << 20)
-#define WORKLOAD_HEAD   4096u /* the producer indices, NIC_RECORD apart; then the rings */
+#define WORKLOAD_HEAD   4096u /* the producer indices, NIC_RECORD apart; then the rings; then the areas */
 
 struct workload_queue {
 	uint64_t consumer; /* as the device knows it */
@@ -27,6 +27,7 @@ struct workload {
 	uint64_t nonce; /* tells our own record from another's */
 
 	struct vmig_device *dev, *next;  /* @next: loaded, not yet started */
+	const struct nic_class *class;   /* of both */
 	uint8_t config[PCI_CONFIG_SIZE]; /* as of the last quiesce */
 	uint32_t n_queues, slots;
 	struct workload_queue queues[NIC_QUEUES_MAX];
@@ -45,22 +46,31 @@ struct workload {
 
 uint64_t workload_now_ns(void);
 /** The ring's slots for @n_queues queues. */
-uint32_t workload_slots(uint32_t n_queues);
+uint32_t workload_slots(const struct nic_class *class, uint32_t n_queues);
 /** Where in the memory the ring of @queue starts. */
 uint64_t workload_ring(const struct workload *w, uint32_t queue);
+/** Where in its area the slot of record (job, frame) number @n is. */
+uint64_t workload_area(const struct workload *w, uint32_t queue, uint64_t n);
+uint32_t workload_n_irqs(const struct nic_class *class, uint32_t n_queues);
+/** Write the jobs [@from, @to) of @queue. */
+void workload_write_jobs(struct workload *w, uint32_t queue, uint64_t from, uint64_t to);
 
 /* --- workload-device.c: what is said to the device ---------------------------------------------- */
 
+/** NULL: none that the workload can drive. */
+const struct nic_class *workload_class_of(struct vmig_device *dev);
 int workload_read_register(struct vmig_device *dev, uint32_t offset, uint64_t *ret);
 int workload_write_register(struct vmig_device *dev, uint32_t offset, uint64_t value);
 int workload_read_config(struct vmig_device *dev, uint8_t *config);
 /** BAR addresses, command, MSI-X, from nothing. */
-int workload_set_up_config(struct vmig_device *dev);
+int workload_set_up_config(struct workload *w, struct vmig_device *dev);
 /** The same as @config has them. */
-int workload_restore_config(struct vmig_device *dev, const uint8_t *config);
+int workload_restore_config(struct workload *w, struct vmig_device *dev, const uint8_t *config);
 int workload_arm(struct workload *w, struct vmig_device *dev);
 void workload_disarm(struct workload *w, struct vmig_device *dev);
 int workload_set_up_queues(struct workload *w, struct vmig_device *dev);
+/** Ring a doorbell: the low half of @value. */
+int workload_ring_doorbell(struct vmig_device *dev, uint32_t offset, uint64_t value);
 
 /* --- workload-take.c --------------------------------------------------------------------------- */
 
@@ -73,7 +83,7 @@ void workload_settle(struct workload *w, int want);
 
 /** Map the memory at @iova, or at a free place if 0. */
 int workload_map(struct workload *w, uint64_t iova);
-/** Interrupt eventfds for @n queues; those that are there stay. */
+/** @n eventfds for interrupts; those that are there stay. */
 int workload_open_irqs(struct workload *w, uint32_t n);
 /** Disarm and detach; *dev becomes NULL. */
 void workload_let_go(struct workload *w, struct vmig_device **dev);

@@ -6,7 +6,7 @@
  *	clock, ns), 256 bytes of configuration space
  *	u64 records, 3 u64 by phase, u64 corrupt, u64 longest gap, 3 u64 by phase
  *	of each queue: u64 consumer, expected, lost, doubled, reordered, then the window's bits; u64 producer
- *	index, u64 live, and so many records: those that have come and were not taken
+ *	index, u64 live, and so many records, of a vgpu each with its frame: those that have come and were not taken
  *	u64 hash of all before it
  */
 #include "workload-private.h"
@@ -82,6 +82,12 @@ static uint64_t live(const struct workload *w, uint32_t queue, uint64_t producer
 	return n <= w->slots ? n : 0;
 }
 
+/* What is carried of the area with each record: of frames, all that is live; jobs can be written again. */
+static size_t carried(const struct nic_class *class)
+{
+	return class->has_jobs ? 0 : class->area_slot;
+}
+
 static void put_queue(uint8_t **p, const struct workload *w, uint32_t queue, uint64_t producer)
 {
 	const struct workload_queue *q = &w->queues[queue];
@@ -96,8 +102,11 @@ static void put_queue(uint8_t **p, const struct workload *w, uint32_t queue, uin
 		put64(p, q->sequence.seen[i]);
 	put64(p, producer);
 	put64(p, n);
-	for (uint64_t i = 0; i < n; i++, *p += NIC_RECORD)
+	for (uint64_t i = 0; i < n; i++, *p += NIC_RECORD + carried(w->class)) {
 		memcpy(*p, slot(w, queue, q->consumer + i), NIC_RECORD);
+		memcpy(*p + NIC_RECORD, w->memory + workload_area(w, queue, q->consumer + i),
+		       carried(w->class));
+	}
 }
 
 static bool is_running(struct workload *w)
@@ -121,7 +130,7 @@ int workload_save(struct workload *w, void **ret, size_t *ret_len)
 	/* Once, for all: it is the device's to write, and a bad one could write it now. */
 	for (uint32_t q = 0; q < w->n_queues; q++) {
 		producers[q] = get_le64(w->memory + q * NIC_RECORD);
-		len += live(w, q, producers[q]) * NIC_RECORD;
+		len += live(w, q, producers[q]) * (NIC_RECORD + carried(w->class));
 	}
 	buf = malloc(len);
 	if (!buf)
@@ -143,6 +152,7 @@ struct head {
 	uint32_t queues, slots;
 	uint64_t iova, nonce, last_wall_ns;
 	const uint8_t *config;
+	const struct nic_class *class; /* by @config */
 };
 
 static uint32_t get32(const uint8_t **p)
@@ -185,21 +195,29 @@ static void get_queue(const uint8_t **p, struct workload *w, uint32_t queue, boo
 	n = get64(p);
 	if (!own)
 		put_le64(w->memory + queue * NIC_RECORD, index);
-	for (uint64_t i = 0; i < n; i++, *p += NIC_RECORD)
-		if (!own)
-			memcpy(slot(w, queue, q->consumer + i), *p, NIC_RECORD);
+	for (uint64_t i = 0; i < n; i++, *p += NIC_RECORD + carried(w->class)) {
+		if (own)
+			continue;
+		memcpy(slot(w, queue, q->consumer + i), *p, NIC_RECORD);
+		memcpy(w->memory + workload_area(w, queue, q->consumer + i), *p + NIC_RECORD,
+		       carried(w->class));
+	}
+	if (!own && w->class->has_jobs)
+		workload_write_jobs(w, queue, q->consumer, q->consumer + w->slots);
 }
 
 /* Are the queues as long as they say? @p is where they start, @len without the hash at the end. */
 static int check_queues(const uint8_t *p, size_t len, const struct head *head)
 {
+	size_t each = NIC_RECORD + carried(head->class);
+
 	for (uint32_t q = 0; q < head->queues; q++) {
 		uint64_t n = len < QUEUE ? UINT64_MAX : get_le64(p + QUEUE - 8);
 
-		if (n > head->slots || len < QUEUE + n * NIC_RECORD)
+		if (n > head->slots || len < QUEUE + n * each)
 			return -EBADMSG;
-		p += QUEUE + n * NIC_RECORD;
-		len -= QUEUE + n * NIC_RECORD;
+		p += QUEUE + n * each;
+		len -= QUEUE + n * each;
 	}
 	return len ? -EBADMSG : 0;
 }
@@ -213,14 +231,17 @@ static int check_record(const uint8_t **p, size_t len, struct head *ret)
 		return -EBADMSG;
 	ret->queues = get32(p);
 	ret->slots = get32(p);
-	if (!ret->queues || ret->queues > NIC_QUEUES_MAX || ret->slots != workload_slots(ret->queues) ||
-	    get32(p) != WORKLOAD_MEMORY || len < RECORD(ret->queues))
+	if (!ret->queues || ret->queues > NIC_QUEUES_MAX || get32(p) != WORKLOAD_MEMORY ||
+	    len < RECORD(ret->queues))
 		return -EBADMSG;
 	ret->iova = get64(p);
 	ret->nonce = get64(p);
 	ret->last_wall_ns = get64(p);
 	ret->config = *p;
 	*p += PCI_CONFIG_SIZE;
+	ret->class = nic_class_of((uint16_t)(get_le32(ret->config) >> 16));
+	if (!ret->class || ret->slots != workload_slots(ret->class, ret->queues))
+		return -EBADMSG;
 	if (!ret->iova || hash64(0, start, len - 8) != get_le64(start + len - 8))
 		return -EBADMSG;
 	return check_queues(*p + COUNTERS, len - HEAD - COUNTERS - 8, ret);
@@ -250,31 +271,34 @@ static void take_record(struct workload *w, const struct head *head, const uint8
 
 static int check_device(struct vmig_device *dev, const struct head *head)
 {
+	const struct nic_class *class;
 	struct vmig_irq irq;
 	int r;
 
-	if (!workload_drives(dev))
+	class = workload_class_of(dev);
+	if (!class || class->device != head->class->device)
 		return -EOPNOTSUPP;
-	r = vmig_device_query_irq(dev, PCI_IRQ_MSIX, &irq);
+	r = vmig_device_query_irq(dev, head->class->msix ? PCI_IRQ_MSIX : PCI_IRQ_MSI, &irq);
 	if (r)
 		return r;
-	return irq.count == head->queues ? 0 : -EOPNOTSUPP;
+	return irq.count == workload_n_irqs(head->class, head->queues) ? 0 : -EOPNOTSUPP;
 }
 
 static int hand_over(struct workload *w, struct vmig_device *dev, const struct head *head)
 {
 	int r;
 
-	r = workload_open_irqs(w, head->queues);
+	r = workload_open_irqs(w, workload_n_irqs(head->class, head->queues));
 	r = r ? r : workload_map(w, head->iova);
 	r = r ? r : vmig_space_attach(w->space, dev);
 	if (r)
 		return r;
 	w->next = dev;
+	w->class = head->class;
 	w->n_queues = head->queues;
 	w->slots = head->slots;
 	r = workload_arm(w, dev);
-	return r ? r : workload_restore_config(dev, head->config);
+	return r ? r : workload_restore_config(w, dev, head->config);
 }
 
 int workload_load(struct workload *w, struct vmig_device *dev, const void *data, size_t len)
@@ -289,7 +313,7 @@ int workload_load(struct workload *w, struct vmig_device *dev, const void *data,
 	r = check_record(&p, len, &head);
 	r = r ? r : check_device(dev, &head);
 	/* A workload that drives a device takes its own record only: else there would be no way back. */
-	if (!r && w->dev && head.nonce != w->nonce)
+	if (!r && w->dev && (head.nonce != w->nonce || head.class->device != w->class->device))
 		r = -EBUSY;
 	r = r ? r : hand_over(w, dev, &head);
 	if (r) {

@@ -20,6 +20,15 @@ static bool record_is_good(const uint8_t *record, uint32_t queue, uint64_t *ret_
 	return !memcmp(record, should, NIC_RECORD);
 }
 
+/* Is the frame that record @index is about what record number @seq says? */
+static bool frame_is_good(const struct workload *w, uint32_t queue, uint64_t index, uint64_t seq)
+{
+	uint8_t should[VGPU_FRAME];
+
+	vgpu_frame_make(should, queue, seq);
+	return !memcmp(w->memory + workload_area(w, queue, index), should, VGPU_FRAME);
+}
+
 static void note_time(struct workload *w)
 {
 	uint64_t now = workload_now_ns(), gap = w->last_ns && !w->verifying ? now - w->last_ns : 0;
@@ -33,6 +42,7 @@ static void note_time(struct workload *w)
 /* With the lock: take the records of @queue up to @producer, at most a batch. */
 static void take_batch(struct workload *w, uint32_t queue, uint64_t producer)
 {
+	bool frames = w->class->area_slot && !w->class->has_jobs;
 	struct workload_queue *q = &w->queues[queue];
 	uint64_t end = MIN(producer, q->consumer + BATCH);
 
@@ -45,7 +55,8 @@ static void take_batch(struct workload *w, uint32_t queue, uint64_t producer)
 		uint64_t seq;
 
 		memcpy(record, at, sizeof(record));
-		if (!record_is_good(record, queue, &seq)) {
+		if (!record_is_good(record, queue, &seq) ||
+		    (frames && !frame_is_good(w, queue, q->consumer, seq))) {
 			w->report.corrupt++;
 			seq = q->sequence.expected; /* its number says nothing */
 		}
@@ -73,17 +84,34 @@ static int take_queue(struct workload *w, uint32_t queue)
 {
 	struct workload_queue *q = &w->queues[queue];
 	uint64_t producer = producer_of(w, queue);
-	uint8_t doorbell[4];
 	int r = 0;
 
 	while (!r && q->consumer < producer) {
+		uint64_t before = q->consumer;
+
 		pthread_mutex_lock(&w->lock);
 		take_batch(w, queue, producer);
 		pthread_mutex_unlock(&w->lock);
-		put_le32(doorbell, (uint32_t)q->consumer);
-		r = vmig_device_region_write(w->dev, NIC_BAR_DOORBELLS, NIC_DOORBELL(queue), doorbell,
-					     sizeof(doorbell));
+		r = workload_ring_doorbell(w->dev, NIC_DOORBELL(queue), q->consumer);
+		/* The jobs that are done make room for as many. */
+		if (!r && w->class->has_jobs) {
+			workload_write_jobs(w, queue, before + w->slots, q->consumer + w->slots);
+			r = workload_ring_doorbell(w->dev, ACCEL_DOORBELL_JOBS(queue),
+						   q->consumer + w->slots);
+		}
 	}
+	return r;
+}
+
+/* The queues that interrupt @irq is about. */
+static int take_queues_of(struct workload *w, uint32_t irq)
+{
+	int r = 0;
+
+	if (w->class->msix)
+		return take_queue(w, irq);
+	for (uint32_t q = 0; !r && q < w->n_queues; q++)
+		r = take_queue(w, q);
 	return r;
 }
 
@@ -99,22 +127,23 @@ static void drain_fd(int fd)
 /* Take what there is, then wait for interrupts, until something else is wanted. */
 static int take_all(struct workload *w)
 {
+	uint32_t n = workload_n_irqs(w->class, w->n_queues);
 	struct pollfd fds[NIC_QUEUES_MAX + 1];
 	int r = 0;
 
-	for (uint32_t q = 0; q < w->n_queues; q++)
-		fds[q] = (struct pollfd){ .fd = w->irq_fds[q], .events = POLLIN, .revents = POLLIN };
-	fds[w->n_queues] = (struct pollfd){ .fd = w->kick_fd, .events = POLLIN };
+	for (uint32_t i = 0; i < n; i++)
+		fds[i] = (struct pollfd){ .fd = w->irq_fds[i], .events = POLLIN, .revents = POLLIN };
+	fds[n] = (struct pollfd){ .fd = w->kick_fd, .events = POLLIN };
 	for (;;) {
-		for (uint32_t q = 0; !r && q < w->n_queues; q++) {
-			if (!fds[q].revents)
+		for (uint32_t i = 0; !r && i < n; i++) {
+			if (!fds[i].revents)
 				continue;
-			drain_fd(w->irq_fds[q]);
-			r = take_queue(w, q);
+			drain_fd(w->irq_fds[i]);
+			r = take_queues_of(w, i);
 		}
-		if (r || fds[w->n_queues].revents)
+		if (r || fds[n].revents)
 			return r;
-		if (poll(fds, w->n_queues + 1, -1) < 0 && errno != EINTR)
+		if (poll(fds, n + 1, -1) < 0 && errno != EINTR)
 			return -errno;
 	}
 }

@@ -20,9 +20,10 @@ uint64_t workload_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-uint32_t workload_slots(uint32_t n_queues)
+uint32_t workload_slots(const struct nic_class *class, uint32_t n_queues)
 {
-	uint32_t most = (WORKLOAD_MEMORY - WORKLOAD_HEAD) / NIC_RECORD / n_queues, slots = 2;
+	uint32_t size = NIC_RECORD + class->area_slot, slots = 2;
+	uint32_t most = (WORKLOAD_MEMORY - WORKLOAD_HEAD) / size / n_queues;
 
 	while (slots * 2 <= most && slots < 4096)
 		slots *= 2;
@@ -32,6 +33,24 @@ uint32_t workload_slots(uint32_t n_queues)
 uint64_t workload_ring(const struct workload *w, uint32_t queue)
 {
 	return WORKLOAD_HEAD + (uint64_t)queue * w->slots * NIC_RECORD;
+}
+
+uint64_t workload_area(const struct workload *w, uint32_t queue, uint64_t n)
+{
+	uint64_t slot = (uint64_t)queue * w->slots + n % w->slots;
+
+	return workload_ring(w, w->n_queues) + slot * w->class->area_slot;
+}
+
+uint32_t workload_n_irqs(const struct nic_class *class, uint32_t n_queues)
+{
+	return class->msix ? n_queues : 1;
+}
+
+void workload_write_jobs(struct workload *w, uint32_t queue, uint64_t from, uint64_t to)
+{
+	for (; from < to; from++)
+		accel_job_make(w->memory + workload_area(w, queue, from), queue, from);
 }
 
 /* --- life ------------------------------------------------------------------------------------------ */
@@ -48,7 +67,6 @@ static int open_fds(struct workload *w)
 	return 0;
 }
 
-/* As many as there are queues; those that are there stay. */
 int workload_open_irqs(struct workload *w, uint32_t n)
 {
 	for (uint32_t q = 0; q < n; q++) {
@@ -170,7 +188,7 @@ int workload_map(struct workload *w, uint64_t iova)
 static int set_up(struct workload *w, struct vmig_device *dev)
 {
 	uint64_t n;
-	int r = workload_set_up_config(dev);
+	int r = workload_set_up_config(w, dev);
 
 	r = r ? r : workload_read_register(dev, NIC_QUEUES, &n);
 	if (r)
@@ -178,25 +196,28 @@ static int set_up(struct workload *w, struct vmig_device *dev)
 	if (!n || n > NIC_QUEUES_MAX)
 		return -EOPNOTSUPP;
 	w->n_queues = (uint32_t)n;
-	w->slots = workload_slots(w->n_queues);
-	r = workload_open_irqs(w, w->n_queues);
+	w->slots = workload_slots(w->class, w->n_queues);
+	r = workload_open_irqs(w, workload_n_irqs(w->class, w->n_queues));
 	r = r ? r : workload_arm(w, dev);
 	return r ? r : workload_set_up_queues(w, dev);
 }
 
 int workload_bind(struct workload *w, struct vmig_device *dev)
 {
+	const struct nic_class *class;
 	int r;
 
 	if (w->dev || w->next)
 		return -EBUSY;
-	if (!workload_drives(dev))
+	class = workload_class_of(dev);
+	if (!class)
 		return -EOPNOTSUPP;
 	r = workload_map(w, 0);
 	r = r ? r : vmig_space_attach(w->space, dev);
 	if (r)
 		return r;
 	w->dev = dev;
+	w->class = class;
 	r = set_up(w, dev);
 	if (r)
 		workload_let_go(w, &w->dev);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * workload - the driver of a nic: takes its records all the time and notices one that is lost, doubled,
- * out of order or damaged. Public API only: it drives any nic, in this process or behind a socket.
+ * workload - the driver of a nic, an accel or a vgpu: takes its records all the time (gives it jobs, looks at its frames)
+ * and notices one that is lost, doubled, out of order or damaged. Public API only: it drives any such device, in this
+ * process or behind a socket.
  *
  * Who carries what across a migration: the device's stream has the device's registers (rings, indices,
  * counters) and its internal memory. The user's record, made here, has what is the user's: the PCI
@@ -32,12 +33,12 @@ int workload_new(struct vmig_space *space, struct workload **ret);
 /** Stops, and lets go of the devices, which must still be open. NULL is allowed. */
 void workload_free(struct workload *w);
 
-/** Is @dev a nic, by its PCI ids? Blocks. */
+/** Is @dev one that it can drive, by its PCI ids? Blocks. */
 bool workload_drives(struct vmig_device *dev);
 
 /**
- * Take a nic that runs and set it up from nothing: configuration space, interrupts, queues. Blocks.
- * Returns 0; -EOPNOTSUPP: not a nic; -EBUSY: bound already, or the device does not let go of its old
+ * Take a device that runs and set it up from nothing: configuration space, interrupts, queues. Blocks.
+ * Returns 0; -EOPNOTSUPP: not one that it can drive; -EBUSY: bound already, or the device does not let go of its old
  * queues; or what the device reported.
  */
 int workload_bind(struct workload *w, struct vmig_device *dev);
@@ -58,7 +59,7 @@ int workload_save(struct workload *w, void **ret, size_t *ret_len);
  * memory; where that is the memory that was saved, it is left as it is.
  * A second load takes the place of the first.
  * Returns 0; -EBADMSG: not a record, or a damaged one; -EBUSY: it runs, or drives another device than
- * the record is of; -EOPNOTSUPP: not a nic, or another number of queues; -EEXIST: its memory's IOVA is
+ * the record is of; -EOPNOTSUPP: not such a device, or another number of queues; -EEXIST: its memory's IOVA is
  * taken in the space; or what the device reported.
  */
 int workload_load(struct workload *w, struct vmig_device *dev, const void *data, size_t len);
