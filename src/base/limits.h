@@ -21,6 +21,9 @@
 #define VMIG_LIMIT_PENDING       64u /* commands of a client that wait while a DMA message is under way */
 #define VMIG_LIMIT_PENDING_BYTES (32u << 20) /* and their payloads: two of the largest */
 
+/* The migration region of v1. */
+#define VMIG_LIMIT_V1_SECTION (1ull << 30) /* bytes of its data section */
+
 /* The migration stream. */
 #define VMIG_LIMIT_RECORD_DATA    (1u << 20) /* one piece of device data */
 #define VMIG_LIMIT_RECORD_CONTROL (64u << 10)
