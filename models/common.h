@@ -17,6 +17,7 @@ struct model_options {
 	uint32_t queues;
 	uint64_t records; /* a second, of each queue */
 	bool p2p, precopy;
+	bool digest;               /* the state is digested when it has been loaded */
 	uint32_t type, aggregator; /* of a vgpu */
 	struct fault fault;
 };

@@ -31,6 +31,7 @@ static const struct model_key nic_keys[] = {
 	{ "records", "N", "records that each queue sends in a second (10000)" },
 	{ "p2p", "on|off", "the P2P states (on)" },
 	{ "precopy", "on|off", "the PRE_COPY states (on)" },
+	{ "digest", "on|off", "digest the state when it has been loaded, for NIC_ARRIVED (off)" },
 	{ "fault", "WHERE:WHAT",
 	  "fail on purpose: an arc like STOP>STOP_COPY, read, write, load, precopy-info or "
 	  "reset; an errno like EIO, error or hang=TIME; :once" },
@@ -43,6 +44,7 @@ static const struct model_key accel_keys[] = {
 	{ "queues", "N", "queues, 1 to 64 (2)" },
 	{ "records", "N", "jobs that each queue does in a second (10000)" },
 	{ "precopy", "on|off", "the PRE_COPY state, with the match data only (off)" },
+	{ "digest", "on|off", "digest the state when it has been loaded, for NIC_ARRIVED (off)" },
 	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
 	{ NULL, NULL, NULL },
 };
@@ -55,6 +57,7 @@ static const struct model_key vgpu_keys[] = {
 	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
 	{ "records", "N", "frames that each engine draws in a second (1000)" },
 	{ "precopy", "on|off", "state is saved while it runs (on)" },
+	{ "digest", "on|off", "digest the state when it has been loaded, for NIC_ARRIVED (off)" },
 	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
 	{ NULL, NULL, NULL },
 };
@@ -176,6 +179,11 @@ static int set_precopy(struct model_options *o, const char *value, const char **
 	return set_switch(&o->precopy, value, ret_why);
 }
 
+static int set_digest(struct model_options *o, const char *value, const char **ret_why)
+{
+	return set_switch(&o->digest, value, ret_why);
+}
+
 static int set_type(struct model_options *o, const char *value, const char **ret_why)
 {
 	*ret_why = "is neither i915-GVTg_V5_2 nor i915-GVTg_V5_4";
@@ -203,15 +211,11 @@ static const struct setter {
 	const char *key;
 	int (*set)(struct model_options *o, const char *value, const char **ret_why);
 } setters[] = {
-	{ "state", set_state },
-	{ "dirty-rate", set_dirty_rate },
-	{ "queues", set_queues },
-	{ "records", set_records },
-	{ "p2p", set_p2p },
-	{ "precopy", set_precopy },
-	{ "fault", set_fault },
-	{ "type", set_type },
-	{ "aggregator", set_aggregator },
+	{ "state", set_state },   { "dirty-rate", set_dirty_rate },
+	{ "queues", set_queues }, { "records", set_records },
+	{ "p2p", set_p2p },       { "precopy", set_precopy },
+	{ "digest", set_digest }, { "fault", set_fault },
+	{ "type", set_type },     { "aggregator", set_aggregator },
 };
 
 /* --- the spec ------------------------------------------------------------------------------------ */

@@ -37,6 +37,7 @@
 #define NIC_CONTROL        0x18u /* write: NIC_CONTROL_* */
 #define NIC_RESULT         0x20u /* of the last NIC_CONTROL_* */
 #define NIC_INJECT         0x28u /* write: NIC_INJECT_* | queue << 8: do so with the next record */
+#define NIC_ARRIVED        0x30u /* with digest=on: the digest of the state as it was last loaded; else 0 */
 #define NIC_RECORDS        0x40u /* sent since power-on, all queues */
 #define NIC_BAD_DOORBELLS  0x48u /* a consumer index before the last one, or beyond the producer */
 #define NIC_DMA_FAULTS     0x50u /* accesses that failed (they are tried again) */

@@ -98,6 +98,14 @@ int rings_check(void *opaque, const uint8_t *registers, size_t len)
 	return r;
 }
 
+uint64_t rings_digest(struct rings *rings)
+{
+	uint8_t registers[IMAGE_REGISTERS_MAX];
+	size_t len = rings_save(rings, registers);
+
+	return hash64(image_digest(&rings->base.image), registers, len);
+}
+
 static struct rings_queue load_queue(const struct rings *rings, const uint8_t *p)
 {
 	struct rings_queue q = {
@@ -134,6 +142,7 @@ void rings_load(void *opaque, const uint8_t *registers)
 		rings->queues[i] = load_queue(rings, registers + queue_at(rings, i));
 		rings->queues[i].epoch = epoch + 1;
 	}
+	rings->arrived = rings->base.options.digest ? rings_digest(rings) : 0;
 	pthread_mutex_unlock(&rings->lock);
 }
 
@@ -143,7 +152,7 @@ void rings_reset(void *opaque)
 
 	pthread_mutex_lock(&rings->lock);
 	rings->records = rings->bad_doorbells = rings->dma_faults = rings->interrupts = 0;
-	rings->bad_jobs = rings->result = 0;
+	rings->bad_jobs = rings->result = rings->arrived = 0;
 	for (uint32_t i = 0; i < rings->setup.queues; i++)
 		rings->queues[i] = (struct rings_queue){ .epoch = rings->queues[i].epoch + 1 };
 	memset(rings->msix, 0, sizeof(rings->msix));

@@ -46,6 +46,8 @@ static uint64_t global_register(struct rings *rings, uint32_t offset)
 		return rings->base.options.state;
 	case NIC_RESULT:
 		return rings->result;
+	case NIC_ARRIVED:
+		return rings->arrived;
 	case NIC_RECORDS:
 		return rings->records;
 	case NIC_BAD_DOORBELLS:
@@ -139,16 +141,12 @@ static void write_queue(struct rings *rings, struct rings_queue *q, uint32_t off
 
 static void control(struct rings *rings, uint32_t command)
 {
-	uint8_t registers[IMAGE_REGISTERS_MAX];
-	size_t len;
-
 	if (command == NIC_CONTROL_CHECK) {
 		rings->result = image_check(&rings->base.image);
 		for (uint32_t i = 0; i < rings->setup.queues; i++)
 			rings->result += image_count(&rings->base.image, 1 + i) != rings->queues[i].producer;
 	} else if (command == NIC_CONTROL_DIGEST) {
-		len = rings_save(rings, registers);
-		rings->result = hash64(image_digest(&rings->base.image), registers, len);
+		rings->result = rings_digest(rings);
 	}
 }
 

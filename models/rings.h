@@ -68,7 +68,7 @@ struct rings {
 	pthread_mutex_t lock;
 	struct pci_config pci;
 	struct rings_queue queues[NIC_QUEUES_MAX];
-	uint64_t records, bad_doorbells, dma_faults, interrupts, bad_jobs, result;
+	uint64_t records, bad_doorbells, dma_faults, interrupts, bad_jobs, result, arrived;
 	uint8_t msix[NIC_PAGE_SIZE];
 };
 
@@ -79,6 +79,8 @@ int rings_open(const struct rings_setup *setup, const struct model_options *opti
 /* --- rings-state.c ------------------------------------------------------------------------------- */
 
 size_t rings_save(void *opaque, uint8_t *buf);
+/** Of the whole state. With the lock. */
+uint64_t rings_digest(struct rings *rings);
 int rings_check(void *opaque, const uint8_t *registers, size_t len);
 void rings_load(void *opaque, const uint8_t *registers);
 void rings_reset(void *opaque);

@@ -162,6 +162,27 @@ TEST(a_stopped_nic_saves_the_same_twice)
 	vmig_device_close(to);
 }
 
+TEST(what_arrived_is_digested_when_asked_for)
+{
+	struct vmig_device *to = rig_open("nic,state=256K,digest=on");
+	struct bytes data = { 0 };
+	uint64_t digest;
+	struct rig rig;
+
+	rig_init(&rig, "nic,state=256K,dirty-rate=64M/s");
+	rig_wait(rig.w, 100);
+	ck_assert_int_eq(workload_quiesce(rig.w), 0);
+	rig_set(rig.dev, VMIG_STATE_STOP);
+	digest = rig_digest(rig.dev);
+	rig_save_all(rig.dev, &data);
+	ck_assert_uint_eq(rig_register(to, NIC_ARRIVED), 0);
+	ck_assert_int_eq(rig_load_all(to, data.data, data.len), 0);
+	ck_assert_uint_eq(rig_register(to, NIC_ARRIVED), digest);
+	bytes_free(&data);
+	rig_done(&rig);
+	vmig_device_close(to);
+}
+
 TEST(the_stop_copy_size_is_right)
 {
 	struct vmig_device *dev = rig_open("nic,state=32M");
@@ -328,7 +349,7 @@ TEST(a_long_loan_stops_changes_only_when_too_many_wait)
 
 HARNESS("nic", T(a_busy_nic_moves_whole), T(a_busy_nic_moves_whole_in_small_pieces),
 	T(another_process_takes_over), T(going_back_is_as_if_nothing_had_been),
-	T(a_stopped_nic_saves_the_same_twice), T(the_stop_copy_size_is_right),
-	T(the_size_query_takes_the_next_round), T(no_round_before_the_initial_data_is_read),
-	T(a_new_queue_reinits), T(a_loan_does_not_change),
+	T(a_stopped_nic_saves_the_same_twice), T(what_arrived_is_digested_when_asked_for),
+	T(the_stop_copy_size_is_right), T(the_size_query_takes_the_next_round),
+	T(no_round_before_the_initial_data_is_read), T(a_new_queue_reinits), T(a_loan_does_not_change),
 	T(a_long_loan_stops_changes_only_when_too_many_wait))
