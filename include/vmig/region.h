@@ -43,10 +43,41 @@ struct vmig_v1_config {
 
 /**
  * Show @dev through a migration region: its index is the number of regions that @dev has.
- * @dev is taken over when this succeeds. The DMA log, if there is one, stays usable through the handle, as the
- * IOMMU's (VMIG_HAS_IOMMU_LOG): v1 knows no device feature for it.
+ * @dev is taken over when this succeeds. @config may be NULL: all defaults.
  *
- * Returns 0, or -EOPNOTSUPP (it does not migrate), -EINVAL (a section size that cannot be), -ENOMEM, -EMFILE.
+ * Everything else of @dev is passed through. The DMA log, if there is one, stays usable through the handle, as the
+ * IOMMU's (VMIG_HAS_IOMMU_LOG): v1 knows no device feature for it. A reset of the handle resets @dev, and leads out
+ * of the error state.
+ *
+ * The registers are those of struct vfio_device_migration_info, at offset 0. An access that is not of one register's
+ * own width, at its place, or of bytes within the data section, is -EINVAL.
+ *
+ *	device_state   written: -EINVAL for 5, 6, 7 and for transitions that are not in the table; -EIO in the
+ *	               error state; else what the device answered, which has stopped when 0, 2 or 4 is written.
+ *	               Read: what was last written with success, bits 3 to 31 too; after a failure still that,
+ *	               since the device is walked back; the error state (6) where that cannot be done.
+ *	pending_bytes  fills the section as far as there is data, so that it is 0 exactly when there is none.
+ *	               It says "the last buffer has been taken" only after data_offset and data_size were read.
+ *	data_offset    nonzero in every state
+ *	data_size      written in _RESUMING only, with at most the section's size; returns when @dev has taken the
+ *	               data. A failure is remembered: only a reset leads on.
+ *
+ *	      to 0 STOP  1 RUNNING  2 SAVING  3 PRE-COPY  4 RESUMING
+ *	from 0     -        yes        yes        no         yes
+ *	     1    yes        -         yes        yes        yes
+ *	     2    yes       yes         -         no         no
+ *	     3    yes       yes        yes         -         no
+ *	     4    yes       yes        no         no          -
+ *
+ * A device without a pre-copy of its own runs on in 3, with pending_bytes 0. In 4, STOP and RUNNING judge what was
+ * loaded; if they refuse it the device stays in 4. The device is shown in 1 or 0, as it is; one that was left in
+ * the middle of something is brought to one of these, or shown in the error state.
+ *
+ * The mapped file of the section has the region at offset index << 40, where it is in a VFIO device's descriptor.
+ * Its size is sealed.
+ *
+ * Returns 0, or -EOPNOTSUPP (it does not migrate), -EINVAL (a section size that cannot be: no multiple of 4096, more
+ * than 1 GiB, less than 4 pages where it is partitioned; or too many regions), -ENOMEM, -EMFILE.
  */
 int vmig_show_v1(struct vmig_device *dev, const struct vmig_v1_config *config, struct vmig_device **ret);
 
