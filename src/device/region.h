@@ -53,7 +53,7 @@ struct vmig_v1_save {
 	unsigned int place;          /* the current buffer's, or the next one's */
 	bool offset_read, size_read; /* since the buffer is there: both, and pending_bytes means "taken" */
 	bool ended;                  /* the end of the stream has been read */
-	int error; /* saving has failed behind the current buffer, until the state changes */
+	int error; /* of the session, behind the current buffer: what would come then is not to be used */
 };
 
 struct vmig_v1 {

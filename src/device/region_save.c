@@ -25,7 +25,6 @@ void vmig_v1_save_stopped(struct vmig_v1 *v)
 	if (vmig_device_query_stop_copy_size(v->inner, &save->stop_copy) < 0)
 		save->stop_copy = 0;
 	save->rest = save->stop_copy;
-	save->error = 0;
 }
 
 static int lost(struct vmig_v1 *v, struct vmig_error *error)

@@ -265,6 +265,11 @@ static int no_loading(void *opaque, const void *buf, size_t len)
 	return 0;
 }
 
+static int no_sizes(void *opaque, struct vmig_precopy *ret)
+{
+	return 0;
+}
+
 /* "the vendor driver can return an error code for next read() or write() operation, which will terminate the loop" */
 TEST(a_failure_to_save_is_told_behind_what_is_good)
 {
@@ -289,6 +294,30 @@ TEST(a_failure_to_save_is_told_behind_what_is_good)
 	ck_assert_int_eq(n, 3);
 	/* The way out is free. */
 	v1_write_state(&v, 1);
+	ck_assert_uint_eq(v1_pending(&v), 0);
+	v1_close(&v);
+}
+
+TEST(a_failure_in_pre_copy_holds_in_stop_and_copy)
+{
+	struct vmig_model_ops ops = { .step = no_step, .read = fail_after_two, .write = no_loading };
+	const struct vmig_model_config config = { .name = "m", .identity = "test:m", .migration_flags = 5 };
+	struct vmig_model *model;
+	struct vmig_device *dev;
+	struct v1 v;
+	int n = 2;
+
+	ops.precopy_sizes = no_sizes;
+	ck_assert_int_eq(vmig_model_new(&ops, &n, &config, &model, &dev), 0);
+	v1_show(&v, dev, NULL);
+	v1_write_state(&v, 3);
+	ck_assert_int_eq(v1_get64(&v, V1_PENDING_BYTES, &(uint64_t){ 0 }), -ENXIO);
+	n = 0; /* it would go on as if nothing had happened */
+	v1_write_state(&v, 2);
+	ck_assert_int_eq(v1_get64(&v, V1_PENDING_BYTES, &(uint64_t){ 0 }), -ENXIO);
+	v1_write_state(&v, 1);
+	v1_write_state(&v, 3);
+	ck_assert_uint_eq(v1_pending(&v), 20);
 	v1_close(&v);
 }
 
@@ -533,6 +562,7 @@ HARNESS("region-data", T(repeated_reads_of_pending_bytes_have_no_side_effects),
 	T(pre_copy_that_is_drained_goes_on_when_there_is_more),
 	T(the_user_need_not_drain_before_stop_and_copy), T(leaving_the_saving_states_drops_what_is_buffered),
 	T(outside_of_the_saving_states_nothing_is_pending), T(a_failure_to_save_is_told_behind_what_is_good),
+	T(a_failure_in_pre_copy_holds_in_stop_and_copy),
 	T(the_write_of_data_size_returns_when_it_is_consumed), T(a_data_size_is_at_most_the_section),
 	T(data_is_written_in_resuming_only), T(data_that_is_refused_is_not_forgotten),
 	T(a_mapped_section_still_serves_reads_and_writes),
