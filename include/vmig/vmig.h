@@ -4,6 +4,7 @@
 #define VMIG_VMIG_H
 
 #include <vmig/channel.h>
+#include <vmig/compat.h>
 #include <vmig/device.h>
 #include <vmig/error.h>
 #include <vmig/kernel_abi.h>

@@ -31,4 +31,11 @@
 #define VMIG_LIMIT_USER_RECORDS   (64u << 20) /* of all devices */
 #define VMIG_LIMIT_DEVICES        256u
 
+/* A descriptor (its JSON: VMIG_DESCRIPTOR_MAX). */
+#define VMIG_LIMIT_DESCRIPTOR_ENTRIES    4096u
+#define VMIG_LIMIT_DESCRIPTOR_SELF       16u /* entries that say what the device is */
+#define VMIG_LIMIT_DESCRIPTOR_ATTRIBUTES 64u
+#define VMIG_LIMIT_DESCRIPTOR_SET        64u  /* values of one attribute */
+#define VMIG_LIMIT_DESCRIPTOR_TEXT       256u /* bytes of a name, and of a value */
+
 #endif

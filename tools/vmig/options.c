@@ -41,6 +41,8 @@ static const struct row rows[] = {
 	  "keep the nics busy all the time, and count their records" },
 	{ "workload-time", "TIME", TOOL_OPT_WORKLOAD, TIME, AT(workload_ns),
 	  "how long before and after (1s)" },
+	{ "symmetric", NULL, TOOL_OPT_COMPAT, FLAG, AT(symmetric), "both lists must accept the other side" },
+	{ "ignore", "ATTR,...", TOOL_OPT_COMPAT, TEXT, AT(ignore), "attributes that do not count" },
 	{ "timeout", "TIME", TOOL_OPT_TIMEOUT, TIME, AT(timeout_ns),
 	  "of a silent peer or device (30s; a device: 10s)" },
 	{ "json", NULL, TOOL_OPT_JSON, FLAG, AT(json), "for programs" },

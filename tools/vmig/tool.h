@@ -31,6 +31,7 @@
 #define TOOL_OPT_RECOVER  (1u << 7)
 #define TOOL_OPT_VERIFY   (1u << 8)
 #define TOOL_OPT_SERVE    (1u << 9)
+#define TOOL_OPT_COMPAT   (1u << 16)
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD)
 
 /** What the command line said. Zero or NULL: not given. */
@@ -40,8 +41,9 @@ struct tool_options {
 	int n_before_to; /* how many of them stand before --to; -1: no --to */
 	uint64_t downtime_ns, bandwidth, timeout_ns, workload_ns;
 	uint64_t max_rounds;
-	const char *socket, *fd;
+	const char *socket, *fd, *ignore;
 	bool json, quiet, no_precopy, workload, live, recover, verify, plain, help;
+	bool symmetric;
 };
 
 struct tool_verb {
@@ -57,7 +59,7 @@ struct tool_verb {
 };
 
 extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
-	tool_receive, tool_inspect;
+	tool_receive, tool_inspect, tool_compat;
 
 /** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
 int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);
