@@ -81,15 +81,38 @@ struct vmig_v1_config {
  */
 int vmig_show_v1(struct vmig_device *dev, const struct vmig_v1_config *config, struct vmig_device **ret);
 
+/** Zero is a default for all. */
+struct vmig_v1_drive_config {
+	/* Reach the data section by read and write of the region only, also where it says that it can be mapped. */
+	bool no_mmap;
+};
+
 /**
- * Drive @dev through its migration region, which is found by its capability. @dev is taken over when this
- * succeeds. The region itself is not shown any more.
+ * Drive @dev through its migration region, which is found by its capability (type 3, subtype 1; never by its
+ * index). @config may be NULL. @dev is taken over when this succeeds. The region itself is not shown any more.
+ *
+ * What is asked of such a handle is a target; v1 has other arcs than v2:
+ *	- RESUMING is entered from RUNNING, and left for RUNNING, in one write each. STOP after RESUMING writes nothing:
+ *	  the data are judged by the write that makes the device run (VMIG_TRAIT_LATE_VALIDATION). STOP before RESUMING
+ *	  is a real one; who then asks for RESUMING makes the device run for an instant. Ask for RESUMING at once.
+ *	- A device whose state has been loaded must run before it can be saved or loaded again: -EINVAL until then.
+ *	- There is no P2P. Every device has PRE_COPY; it may have no data in it.
+ *
+ * Its stream is of the format VMIG_FORMAT_V1: each transaction of the region, in the order and of the size in which
+ * the device gave it, behind 16 bytes, little-endian:
+ *
+ *	"VM1T"  u32 number of the transaction, from 0  u64 its size; 0: the end of the stream
+ *
+ * The stream may be cut anywhere on its way (VMIG_TRAIT_TRANSACTION_SIZES is kept by these frames). A frame that is
+ * not the next one, or does not fit the data section, fails the write with -EBADMSG; a stream that has not come to
+ * its end keeps the device from leaving RESUMING by anything but a reset.
  *
  * Returns 0, or, with *ret_error (may be NULL) filled in:
  *   -EOPNOTSUPP  there is no migration region    -EPROTO  there is one, but it cannot be one
  *   -ENOMEM, -ECONNRESET, ...
  */
-int vmig_drive_v1(struct vmig_device *dev, struct vmig_device **ret, struct vmig_error *ret_error);
+int vmig_drive_v1(struct vmig_device *dev, const struct vmig_v1_drive_config *config,
+		  struct vmig_device **ret, struct vmig_error *ret_error);
 
 #ifdef __cplusplus
 }

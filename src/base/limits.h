@@ -22,7 +22,10 @@
 #define VMIG_LIMIT_PENDING_BYTES (32u << 20) /* and their payloads: two of the largest */
 
 /* The migration region of v1. */
-#define VMIG_LIMIT_V1_SECTION (1ull << 30) /* bytes of its data section */
+#define VMIG_LIMIT_V1_SECTION     (1ull << 30) /* bytes of its data section */
+#define VMIG_LIMIT_V1_TRANSACTION (1ull << 30) /* bytes between two reads of pending_bytes */
+#define VMIG_LIMIT_V1_STALLS                                                                                 \
+	(1u << 20) /* transactions of a stopped device while pending_bytes does not fall */
 
 /* The migration stream. */
 #define VMIG_LIMIT_RECORD_DATA    (1u << 20) /* one piece of device data */
