@@ -17,11 +17,13 @@
 #define AGGREGATOR_MAX 8u
 
 static const struct model_info infos[] = {
-	{ "nic", "a network card as an mlx5 virtual function: P2P, pre-copy, DMA logging, large state" },
-	{ "accel", "an accelerator as a hisi_acc virtual function: no P2P, match data first in the stream" },
-	{ "vgpu", "a mediated GPU as of i915 GVT-g: types, several of one as one device" },
-	{ "serial", "a 16550 serial port, for which every guest has a driver: small state" },
-	{ NULL, NULL },
+	{ "nic", "a network card as an mlx5 virtual function: P2P, pre-copy, DMA logging, large state",
+	  false },
+	{ "accel", "an accelerator as a hisi_acc virtual function: no P2P, match data first in the stream",
+	  false },
+	{ "vgpu", "a mediated GPU as of i915 GVT-g: v1 only, types, several of one as one device", true },
+	{ "serial", "a 16550 serial port, for which every guest has a driver: small state", false },
+	{ NULL, NULL, false },
 };
 
 static const struct model_key nic_keys[] = {
@@ -274,10 +276,11 @@ static int set_option(const struct model *model, char *option, struct model_opti
 	return fail(error, -EINVAL, "%s of model %s: \"%.60s\" %s", option, model->info->name, value, why);
 }
 
-int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error)
+/* *ret_model and its options, of @spec. */
+static int parse_spec(const char *spec, const struct model **ret_model, struct model_options *ret,
+		      struct vmig_error *error)
 {
 	char copy[SPEC_MAX], names[64], *rest = copy, *option;
-	struct model_options o;
 	const struct model *model;
 	uint32_t seen = 0;
 	int r = 0;
@@ -290,14 +293,52 @@ int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *e
 	if (!model)
 		return fail(error, -EINVAL, "unknown model \"%.60s\"; there are: %s", option,
 			    list_models(names, sizeof(names)));
-	o = model->defaults;
+	*ret_model = model;
+	*ret = model->defaults;
 	while (!r && (option = strsep(&rest, ",")))
-		r = set_option(model, option, &o, &seen, error);
+		r = set_option(model, option, ret, &seen, error);
+	return r;
+}
+
+static int show_v1(const struct model *model, struct vmig_device *plain, const struct vmig_v1_config *config,
+		   struct vmig_device **ret, struct vmig_error *error)
+{
+	int r = vmig_show_v1(plain, config, ret);
+
+	if (!r)
+		return 0;
+	vmig_device_close(plain);
+	return fail(error, r, "model %s cannot be shown through a migration region: %s", model->info->name,
+		    r == -EINVAL ? "its data section cannot be of that size" : strerror(-r));
+}
+
+static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *config, struct vmig_device **ret,
+		     struct vmig_error *error)
+{
+	const struct model *model = NULL;
+	struct vmig_device *plain;
+	struct model_options o;
+	int r = parse_spec(spec, &model, &o, error);
+
 	if (r)
 		return r;
-	r = model->open(&o, ret);
+	r = model->open(&o, &plain);
 	if (r)
 		return fail(error, r, "model %s with a state of %llu bytes cannot be made", model->info->name,
 			    (unsigned long long)o.state);
+	if (v1 || model->info->v1_only)
+		return show_v1(model, plain, config, ret, error);
+	*ret = plain;
 	return 0;
+}
+
+int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error)
+{
+	return open_spec(spec, false, NULL, ret, error);
+}
+
+int models_open_v1(const char *spec, const struct vmig_v1_config *config, struct vmig_device **ret,
+		   struct vmig_error *error)
+{
+	return open_spec(spec, true, config, ret, error);
 }

@@ -8,6 +8,7 @@
 #define MODELS_MODELS_H
 
 #include <vmig/device.h>
+#include <vmig/region.h>
 
 /**
  * Open the model that @spec names. The handle owns it; the device is in RUNNING.
@@ -18,8 +19,14 @@
  */
 int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error);
 
+/** The same, shown through a migration region (vmig_show_v1()); @config may be NULL. models_open() of a model that
+ *  migrates in no other way is this with all defaults. */
+int models_open_v1(const char *spec, const struct vmig_v1_config *config, struct vmig_device **ret,
+		   struct vmig_error *error);
+
 struct model_info {
 	const char *name, *summary;
+	bool v1_only; /* it migrates through a migration region only */
 };
 
 /** What there is; ends with a NULL name. */
