@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,9 +306,58 @@ TEST(threads_meet_at_the_registers)
 	v1_close(&c.v);
 }
 
+/* --- a fault that blocks ------------------------------------------------------------------- */
+
+struct gate {
+	struct v1 v;
+	sem_t came, go;
+	int r;
+};
+
+static int wait_at_the_gate(void *opaque, uint64_t offset, bool is_write, uint64_t value)
+{
+	struct gate *g = opaque;
+
+	if (offset != V1_DATA_OFFSET)
+		return 0;
+	sem_post(&g->came);
+	sem_wait(&g->go);
+	return -ETIME;
+}
+
+static void *read_offset(void *opaque)
+{
+	struct gate *g = opaque;
+	uint64_t offset;
+
+	g->r = v1_get64(&g->v, V1_DATA_OFFSET, &offset);
+	return NULL;
+}
+
+TEST(a_fault_that_blocks_keeps_nobody_else)
+{
+	struct gate g = { 0 };
+	pthread_t thread;
+
+	sem_init(&g.came, 0, 0);
+	sem_init(&g.go, 0, 0);
+	v1_show(&g.v, rig_open("nic,state=64K"),
+		&(struct vmig_v1_config){ .fault = wait_at_the_gate, .opaque = &g });
+	v1_write_state(&g.v, 2);
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_offset, &g), 0);
+	sem_wait(&g.came);
+	ck_assert_uint_gt(v1_pending(&g.v), 0);
+	ck_assert_int_eq(vmig_device_reset(g.v.dev), 0);
+	ck_assert_uint_eq(v1_state(&g.v), 1);
+	sem_post(&g.go);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(g.r, -ETIME);
+	v1_close(&g.v);
+}
+
 HARNESS("region-nic", T(a_nic_moves_through_a_trapped_section), T(a_nic_moves_through_a_mapped_section),
 	T(a_nic_moves_through_a_partitioned_section), T(a_serial_moves_in_pieces_of_8_bytes),
 	T(a_device_without_pre_copy_moves), T(two_devices_change_places_without_a_reset),
 	T(a_nic_moves_under_its_driver), T(a_device_that_fails_an_arc),
 	T(a_bad_stream_is_refused_and_a_reset_helps), T(half_a_stream_is_refused),
-	T(threads_meet_at_the_registers))
+	T(threads_meet_at_the_registers), T(a_fault_that_blocks_keeps_nobody_else))
