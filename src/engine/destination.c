@@ -43,7 +43,7 @@ void vmig_destination_hello(struct vmig_core *core, const struct vmig_core_event
 
 /* --- offer --- */
 
-enum { COLLECT, TO_STOP, TO_RESUMING };
+enum { COLLECT, TO_RESUMING };
 
 static void walk_all(struct vmig_core *core, uint32_t target)
 {
@@ -55,7 +55,8 @@ static void walk_all(struct vmig_core *core, uint32_t target)
 static void judge(struct vmig_core *core)
 {
 	if (vmig_offer_check(core)) {
-		walk_all(core, VMIG_STATE_STOP);
+		/* At once, not by way of STOP: that is the device's business, and one of v1 knows no such way. */
+		walk_all(core, VMIG_STATE_RESUMING);
 		return;
 	}
 	vmig_core_send(core, VMIG_RECORD_REFUSE, VMIG_RECORD_ALL);
@@ -87,13 +88,9 @@ void vmig_destination_offer(struct vmig_core *core, const struct vmig_core_event
 {
 	if (ev->kind == VMIG_EV_RECORD) {
 		offer_record(core, ev);
-	} else if (ev->kind == VMIG_EV_JOB && vmig_core_idle(core)) {
-		if (core->step == TO_STOP) {
-			walk_all(core, VMIG_STATE_RESUMING);
-		} else if (core->step == TO_RESUMING) {
-			vmig_core_send(core, VMIG_RECORD_ACCEPT, VMIG_RECORD_ALL);
-			vmig_core_enter(core, VMIG_STAGE_PRECOPY);
-		}
+	} else if (ev->kind == VMIG_EV_JOB && core->step == TO_RESUMING && vmig_core_idle(core)) {
+		vmig_core_send(core, VMIG_RECORD_ACCEPT, VMIG_RECORD_ALL);
+		vmig_core_enter(core, VMIG_STAGE_PRECOPY);
 	}
 }
 
