@@ -112,6 +112,19 @@ int vmig_device_query_state(struct vmig_device *dev, uint32_t *ret_state);
 int vmig_device_set_state(struct vmig_device *dev, uint32_t target, uint32_t recover,
 			  struct vmig_session **ret_session);
 
+/**
+ * Can this device be asked to go from @from to @to? What VFIO_DEVICE_MIG_ARC_SUPPORTED was to be: each arc of a plan,
+ * and of its rollback, can be probed before the device leaves RUNNING. Never blocks and asks nothing of the device:
+ * the features that it has named decide, or, of a device of v1, what v1 can do.
+ *
+ * *ret_next (may be NULL) is the first state on the way: @to itself if it is one step.
+ *
+ * Returns 0, or
+ *   -EINVAL      one of them is not a state of this device, or is ERROR, or there is no way
+ *   -EOPNOTSUPP  does not migrate
+ */
+int vmig_device_probe_arc(struct vmig_device *dev, uint32_t from, uint32_t to, uint32_t *ret_next);
+
 /** Reset. Ends all sessions (-ENODEV), raises the generation, leads to RUNNING (also out of ERROR). The DMA log stops.
  *  Mappings stay, interrupts are disarmed. -EOPNOTSUPP: no reset. */
 int vmig_device_reset(struct vmig_device *dev);

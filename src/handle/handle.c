@@ -292,6 +292,24 @@ int vmig_device_set_state(struct vmig_device *dev, uint32_t target, uint32_t rec
 	return r < 0 ? vmig_device_keep_error(dev, r, &error, "SET_STATE") : 0;
 }
 
+int vmig_device_probe_arc(struct vmig_device *dev, uint32_t from, uint32_t to, uint32_t *ret_next)
+{
+	uint32_t next;
+	int r;
+
+	if (!migrates(dev))
+		return vmig_device_fault(dev, -EOPNOTSUPP, "PROBE_ARC", "the device does not migrate");
+	r = vmig_state_next(dev->info.migration_flags, from, to, &next);
+	if (!r && from != to && dev->ops->probe_arc)
+		r = dev->ops->probe_arc(dev->p, from, to, &next);
+	if (r)
+		return vmig_device_fault(dev, -EINVAL, "PROBE_ARC", "no way leads from state %u to state %u",
+					 from, to);
+	if (ret_next)
+		*ret_next = next;
+	return 0;
+}
+
 int vmig_device_reset(struct vmig_device *dev)
 {
 	struct vmig_error error = { 0 };

@@ -45,6 +45,11 @@ struct vmig_provider_ops {
 	int (*query_state)(void *p, uint32_t *ret_state, struct vmig_error *error);
 	/** Walk to @target, as one request where the peer takes combinations. No recovery. */
 	int (*set_state)(void *p, uint32_t target, struct vmig_session_half *ret, struct vmig_error *error);
+	/**
+	 * The first state on the way from @from to @to, both states of the device and not the same. 0 or -EINVAL; pure,
+	 * never blocks. NULL: the ways are those of v2 with the device's features.
+	 */
+	int (*probe_arc)(void *p, uint32_t from, uint32_t to, uint32_t *ret_next);
 	int (*reset)(void *p, struct vmig_error *error);
 	int (*query_stop_copy_size)(void *p, uint64_t *ret, struct vmig_error *error);
 

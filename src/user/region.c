@@ -34,6 +34,7 @@ static const struct vmig_provider_ops v1u_ops = {
 	.set_timeout = v1u_set_timeout,
 	.query_state = vmig_v1u_query_state,
 	.set_state = vmig_v1u_set_state,
+	.probe_arc = vmig_v1u_probe_arc,
 	.reset = vmig_v1u_reset,
 	.query_region = vmig_v1u_query_region,
 	.region_read = vmig_v1u_region_read,

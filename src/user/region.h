@@ -63,7 +63,7 @@ struct vmig_v1u {
 uint32_t vmig_v1u_state_of(uint32_t bits, enum vmig_v1u_load load);
 int vmig_v1u_query_state(void *p, uint32_t *ret_state, struct vmig_error *error);
 int vmig_v1u_set_state(void *p, uint32_t target, struct vmig_session_half *ret, struct vmig_error *error);
-int vmig_v1u_probe_arc(void *p, uint32_t from, uint32_t to);
+int vmig_v1u_probe_arc(void *p, uint32_t from, uint32_t to, uint32_t *ret_next);
 int vmig_v1u_reset(void *p, struct vmig_error *error);
 
 /* region_section.c: the registers, and the data section. */

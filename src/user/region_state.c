@@ -114,11 +114,14 @@ static uint32_t bits_of(uint32_t state)
 	}
 }
 
-int vmig_v1u_probe_arc(void *p, uint32_t from, uint32_t to)
+int vmig_v1u_probe_arc(void *p, uint32_t from, uint32_t to, uint32_t *ret_next)
 {
 	enum row a = row_of(from), b = row_of(to);
 
-	return a < LOADED_ && b < LOADED_ && ways[a][b] != NO_WAY ? 0 : -EINVAL;
+	if (a >= LOADED_ || b >= LOADED_ || ways[a][b] == NO_WAY)
+		return -EINVAL;
+	*ret_next = ways[a][b] == BY_RUNNING ? VMIG_STATE_RUNNING : to;
+	return 0;
 }
 
 /* What stands against leaving _RESUMING. */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <vmig/region.h>
+
 #include "user/vfio_user.h"
 
 /* --- what the device is ------------------------------------------------------------------- */
@@ -132,6 +134,9 @@ static int ask_identity(struct vmig_vuc *v, struct vmig_error *error)
 	if (vmig_vu_identity_decode(&c, &got) < 0)
 		return vmig_vuc_broken(v, error, "DEVICE_IDENTITY", "the identity cannot be read");
 	v->info.traits |= got.traits & DEVICE_TRAITS;
+	/* What keeps the sizes of transactions has frames of its own around them. */
+	if (got.traits & VMIG_TRAIT_TRANSACTION_SIZES)
+		snprintf(v->info.format, sizeof(v->info.format), VMIG_FORMAT_V1);
 	v->info.has &= (uint32_t)got.has | ~(VMIG_HAS_PRECOPY_INFO | VMIG_HAS_REINIT);
 	memcpy(v->info.identity, got.identity, sizeof(v->info.identity));
 	return 0;
