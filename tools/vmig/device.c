@@ -4,34 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "models/models.h"
-
-#define MODEL     "model:"
-#define VFIO_USER "vfio-user:"
-#define VFIO      "vfio:"
-
-static const char *after(const char *word, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return strncmp(word, prefix, len) ? NULL : word + len;
-}
+#include "open.h"
 
 bool tool_device_is(const char *word)
 {
-	return after(word, MODEL) || after(word, VFIO_USER) || after(word, VFIO);
-}
-
-int tool_model_open(const char *name, const char *spec, struct vmig_device **ret)
-{
-	struct vmig_error error = { 0 };
-	int r = models_open(spec, ret, &error);
-
-	if (!r)
-		return 0;
-	return tool_fail(r == -EINVAL ? VMIG_BAD_INPUT : VMIG_NOT_DONE, "%s: %s%s", name, error.text,
-			 r == -ENOMEM ? ": there is not so much memory: ask for less state"
-				      : "; 'vmig help serve' lists models and keys");
+	return open_kind_of(word) != OPEN_NONE;
 }
 
 static const char *what_to_do(int code, bool kernel)
@@ -61,34 +38,46 @@ static const char *what_to_do(int code, bool kernel)
 	}
 }
 
-static int open_failed(const char *spec, int r, const struct vmig_error *error, bool kernel)
+static int model_failed(const char *name, int r, const struct open_failure *failure)
 {
+	return tool_fail(failure->usage ? VMIG_BAD_INPUT : VMIG_NOT_DONE, "%s: %s%s", name,
+			 failure->error.text,
+			 r == -ENOMEM ? ": there is not so much memory: ask for less state"
+				      : "; 'vmig help serve' lists models and keys");
+}
+
+static int open_failed(const char *spec, int r, const struct open_failure *failure)
+{
+	const struct vmig_error *error = &failure->error;
+	bool v1 = !strcmp(error->where, "v1");
+
+	if (!strcmp(error->where, "DEVICE"))
+		return tool_fail(VMIG_BAD_INPUT, "'%s' is not a DEVICE: %s", spec, error->text);
+	if (failure->kind == OPEN_MODEL && !v1)
+		return model_failed(spec, r, failure);
 	return tool_fail(VMIG_NOT_DONE, "%s: cannot be opened%s%s: %s; %s", spec, *error->text ? ": " : "",
-			 error->text, strerror(-r), what_to_do(-r, kernel));
+			 error->text, strerror(-r),
+			 v1 ? "see 'vmig info' for what the device has, and 'vmig help serve' for v1"
+			    : what_to_do(-r, failure->kind == OPEN_KERNEL));
 }
 
 int tool_device_open(const char *spec, uint64_t timeout_ns, struct vmig_device **ret)
 {
-	struct vmig_vfio_user_config config = { .timeout_ms = tool_ms(timeout_ns) };
-	struct vmig_error error = { 0 };
-	const char *path;
+	struct open_failure failure;
+	int r = open_device(spec, tool_ms(timeout_ns), ret, &failure);
+
+	return r ? open_failed(spec, r, &failure) : 0;
+}
+
+int tool_model_open(const char *name, const char *spec, struct vmig_device **ret)
+{
+	struct open_failure failure;
+	char word[4096];
 	int r;
 
-	path = after(spec, MODEL);
-	if (path)
-		return tool_model_open(spec, path, ret);
-	path = after(spec, VFIO_USER);
-	if (path && *path) {
-		r = vmig_open_vfio_user(path, &config, ret, &error);
-		return r ? open_failed(spec, r, &error, false) : 0;
-	}
-	path = after(spec, VFIO);
-	if (path && *path) {
-		r = vmig_open_kernel(path, ret, &error);
-		return r ? open_failed(spec, r, &error, true) : 0;
-	}
-	return tool_fail(VMIG_BAD_INPUT,
-			 "'%s' is not a DEVICE: write model:NAME, vfio-user:PATH or vfio:PATH", spec);
+	snprintf(word, sizeof(word), "model:%s", spec);
+	r = open_device(word, 0, ret, &failure);
+	return r ? open_failed(name, r, &failure) : 0;
 }
 
 int tool_device_fail(int status, const char *spec, struct vmig_device *dev, int r, const char *what)

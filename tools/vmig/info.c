@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include <vmig/uapi.h>
+
+#include "arcs.h"
 #include "device.h"
 #include "report.h"
 
@@ -81,35 +84,6 @@ static json_t *states_json(uint64_t features)
 	return array;
 }
 
-/* The states on the way, without @from; empty: there is no way. */
-static json_t *path_json(uint64_t features, uint32_t from, uint32_t to)
-{
-	json_t *array = json_array();
-	uint32_t at = from;
-
-	for (unsigned int steps = 0; at != to && steps < VMIG_STATE_NR; steps++) {
-		if (vmig_state_next(features, at, to, &at))
-			break;
-		json_array_append_new(array, state_json(at));
-	}
-	return array;
-}
-
-static json_t *arcs_json(uint64_t features)
-{
-	json_t *array = json_array();
-
-	for (uint32_t from = 0; from < VMIG_STATE_NR; from++)
-		for (uint32_t to = 0; to < VMIG_STATE_NR; to++)
-			if (from != to && vmig_state_supported(features, from) &&
-			    vmig_state_supported(features, to))
-				json_array_append_new(array,
-						      json_pack("{s:o, s:o, s:o}", "from", state_json(from),
-								"to", state_json(to), "path",
-								path_json(features, from, to)));
-	return array;
-}
-
 static json_t *region_json(struct vmig_device *dev, uint32_t index)
 {
 	struct vmig_region region;
@@ -157,6 +131,18 @@ static json_t *irqs_json(struct vmig_device *dev, uint32_t n)
 	return array;
 }
 
+/* A device of v1 shows no feature: what it has is a region, known by its type. */
+static void set_v1_region(json_t *o, struct vmig_device *dev, uint32_t n)
+{
+	struct vmig_region region;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!vmig_device_query_region(dev, i, &region) && region.size &&
+		    region.cap_type == VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED &&
+		    region.cap_subtype == VMIG_UAPI_REGION_SUBTYPE_MIGRATION_DEPRECATED)
+			json_object_set_new(o, "v1-region", json_integer(i));
+}
+
 static json_t *device_json(const char *name, struct vmig_device *dev, uint32_t state)
 {
 	struct vmig_device_info info;
@@ -172,7 +158,7 @@ static json_t *device_json(const char *name, struct vmig_device *dev, uint32_t s
 	if (migrates) {
 		json_object_set_new(o, "device-state", state_json(state));
 		json_object_set_new(o, "states", states_json(info.migration_flags));
-		json_object_set_new(o, "arcs", arcs_json(info.migration_flags));
+		json_object_set_new(o, "arcs", tool_arcs_json(dev, info.migration_flags));
 	}
 	json_object_set_new(o, "has", names_of(info.has, has_bits));
 	json_object_set_new(o, "traits", names_of(info.traits, trait_bits));
@@ -180,20 +166,12 @@ static json_t *device_json(const char *name, struct vmig_device *dev, uint32_t s
 	if (migrates && !vmig_device_query_stop_copy_size(dev, &size))
 		json_object_set_new(o, "stop-copy-size", json_integer((json_int_t)size));
 	json_object_set_new(o, "regions", regions_json(dev, info.n_regions));
+	set_v1_region(o, dev, info.n_regions);
 	json_object_set_new(o, "irqs", irqs_json(dev, info.n_irqs));
 	return o;
 }
 
 /* --- for people ---------------------------------------------------------------------------- */
-
-/* "stop-copy" is STOP_COPY to a person who reads the uAPI. */
-static const char *upper(const char *word, char buf[TOOL_TEXT_MAX])
-{
-	snprintf(buf, TOOL_TEXT_MAX, "%s", word);
-	for (char *c = buf; *c; c++)
-		*c = *c == '-' ? '_' : (*c >= 'a' && *c <= 'z') ? (char)(*c - 'a' + 'A') : *c;
-	return buf;
-}
 
 static void print_words(const char *left, const json_t *words)
 {
@@ -203,7 +181,7 @@ static void print_words(const char *left, const json_t *words)
 
 	printf("  %-12s", left);
 	json_array_foreach((json_t *)words, i, word)
-		printf("%s%s", i ? " " : "", upper(json_string_value(word), buf));
+		printf("%s%s", i ? " " : "", tool_upper(json_string_value(word), buf));
 	printf("%s\n", json_array_size(words) ? "" : "-");
 }
 
@@ -212,44 +190,6 @@ static const char *text_of(const json_t *o, const char *key)
 	const char *text = json_string_value(json_object_get(o, key));
 
 	return text ? text : "?";
-}
-
-static void print_arcs_from(const json_t *arcs, const char *from, size_t length_from, size_t length_to,
-			    const char *left)
-{
-	char buf[TOOL_TEXT_MAX];
-	bool any = false;
-	json_t *arc;
-	size_t i;
-
-	json_array_foreach((json_t *)arcs, i, arc)
-	{
-		size_t n = json_array_size(json_object_get(arc, "path"));
-
-		if (strcmp(text_of(arc, "from"), from) != 0 || n < length_from || n > length_to)
-			continue;
-		printf("%s %s", any ? "" : left, upper(text_of(arc, "to"), buf));
-		any = true;
-	}
-}
-
-/* Of each state: the single arcs, the combination transitions, and what is refused. */
-static void print_arcs(const json_t *o)
-{
-	const json_t *arcs = json_object_get(o, "arcs");
-	char buf[TOOL_TEXT_MAX];
-	json_t *state;
-	size_t i;
-
-	json_array_foreach(json_object_get(o, "states"), i, state)
-	{
-		if (!strcmp(json_string_value(state), "error"))
-			continue; /* no arc leads out of it, or to it */
-		printf("  %-12s%s", i <= 1 ? "arcs" : "", upper(json_string_value(state), buf));
-		print_arcs_from(arcs, json_string_value(state), 1, 1, " ->");
-		print_arcs_from(arcs, json_string_value(state), 2, VMIG_STATE_NR, "; on to");
-		printf("\n");
-	}
 }
 
 static void print_regions(const json_t *o)
@@ -285,13 +225,13 @@ static void print_device(const json_t *o)
 	printf("%s\n  %-12s%s, format %s\n", text_of(o, "device-id"), "identity", text_of(o, "identity"),
 	       text_of(o, "format"));
 	if (json_is_true(json_object_get(o, "migrates"))) {
-		printf("  %-12s%s", "state", upper(text_of(o, "device-state"), buf));
+		printf("  %-12s%s", "state", tool_upper(text_of(o, "device-state"), buf));
 		if (was && strcmp(was, "running") != 0)
-			printf(" (was %s: %s)", upper(was, buf),
+			printf(" (was %s: %s)", tool_upper(was, buf),
 			       json_is_true(json_object_get(o, "reset")) ? "reset" : "brought back");
 		printf("\n");
 	} else {
-		printf("  %-12sdoes not migrate\n", "state");
+		tool_arcs_none(o);
 	}
 	print_words("migration", json_object_get(o, "migration-flags"));
 	print_words("flags", json_object_get(o, "flags"));
@@ -301,7 +241,7 @@ static void print_device(const json_t *o)
 	if (size)
 		printf("  %-12s%s when stopped\n", "size",
 		       tool_text_size((uint64_t)json_integer_value(size), buf));
-	print_arcs(o);
+	tool_arcs_print(o);
 	print_regions(o);
 }
 
@@ -366,7 +306,13 @@ static int run(const struct tool_options *o)
 		json_dumpf(array, stdout, JSON_INDENT(2));
 		printf("\n");
 	} else if (!o->quiet) {
-		json_array_foreach(array, i, row) print_device(row);
+		json_array_foreach(array, i, row)
+		{
+			if (o->arcs)
+				tool_arcs_table(row);
+			else
+				print_device(row);
+		}
 	}
 	json_decref(array);
 	return status;
@@ -378,9 +324,15 @@ const struct tool_verb tool_info = {
 	.about = "what a device is and can do",
 	.more = "Its flags, its state, its states and the ways between them, sizes, regions, interrupts, "
 		"traits, identity.\n"
-		"--json prints an array with one object for each device.",
+		"--json prints an array with one object for each device.\n"
+		"A device that migrates by v1 only is named as such; before the DEVICE, v1+ drives it "
+		"through its "
+		"migration region.\n"
+		"--arcs probes the way from each state to each other: 1 is one step, + a combination "
+		"transition, "
+		"- no way.",
 	.example = "vmig info model:nic,state=64M vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_RECOVER,
+	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_RECOVER | TOOL_OPT_ARCS,
 	.min_words = 1,
 	.run = run,
 };

@@ -29,6 +29,7 @@ static const struct row rows[] = {
 	  "offer no experimental capability, as other servers" },
 	{ "to", "DEVICE...", TOOL_OPT_TO, TO, 0, "where to, in the same order; all words after it" },
 	{ "live", NULL, TOOL_OPT_LIVE, FLAG, AT(live), "the source runs on when it is saved" },
+	{ "arcs", NULL, TOOL_OPT_ARCS, FLAG, AT(arcs), "only the ways between the states, as a table" },
 	{ "recover", NULL, TOOL_OPT_RECOVER, FLAG, AT(recover),
 	  "bring the device back to RUNNING, wherever a dead user left it" },
 	{ "verify", NULL, TOOL_OPT_VERIFY, FLAG, AT(verify), "check all lengths and digests" },

@@ -10,6 +10,7 @@
 
 #include "device.h"
 #include "models/models.h"
+#include "open.h"
 
 /* What a signal ends: the server that listens, or the one connection. */
 static struct vmig_server *volatile listening;
@@ -155,6 +156,8 @@ static void print_models(FILE *to)
 			fprintf(to, "    %-20s %s\n", left, key->summary);
 		}
 	}
+	fprintf(to, "\n  of any of them, and behind any other DEVICE too:\n");
+	open_print_keys(to);
 }
 
 const struct tool_verb tool_serve = {

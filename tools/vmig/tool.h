@@ -32,6 +32,7 @@
 #define TOOL_OPT_VERIFY   (1u << 8)
 #define TOOL_OPT_SERVE    (1u << 9)
 #define TOOL_OPT_COMPAT   (1u << 16)
+#define TOOL_OPT_ARCS     (1u << 17)
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD)
 
 /** What the command line said. Zero or NULL: not given. */
@@ -42,7 +43,7 @@ struct tool_options {
 	uint64_t downtime_ns, bandwidth, timeout_ns, workload_ns;
 	uint64_t max_rounds;
 	const char *socket, *fd, *ignore;
-	bool json, quiet, no_precopy, workload, live, recover, verify, plain, help;
+	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, help;
 	bool symmetric;
 };
 

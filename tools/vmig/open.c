@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "open.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <vmig/user.h>
+
+#include "models/models.h"
+#include "open-v1.h"
+
+#define SPEC_MAX 4096
+
+static const struct prefix {
+	const char *text;
+	enum open_kind kind;
+} prefixes[] = { { "model:", OPEN_MODEL }, { "vfio-user:", OPEN_VFIO_USER }, { "vfio:", OPEN_KERNEL } };
+
+static const struct prefix *prefix_of(const char *word)
+{
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (!strncmp(word, prefixes[i].text, strlen(prefixes[i].text)))
+			return &prefixes[i];
+	return NULL;
+}
+
+enum open_kind open_kind_of(const char *word)
+{
+	const struct prefix *prefix = prefix_of(open_v1_after(word));
+
+	return prefix ? prefix->kind : OPEN_NONE;
+}
+
+/* The words are wrong. */
+__attribute__((format(printf, 2, 3))) static int wrong(struct open_failure *failure, const char *format, ...)
+{
+	va_list ap;
+
+	failure->usage = true;
+	failure->error = (struct vmig_error){ .code = EINVAL, .where = "DEVICE" };
+	va_start(ap, format);
+	vsnprintf(failure->error.text, sizeof(failure->error.text), format, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+static int open_plain(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
+		      struct open_failure *failure)
+{
+	const struct vmig_vfio_user_config config = { .timeout_ms = timeout_ms };
+	const struct prefix *prefix = prefix_of(spec);
+	const char *name = prefix ? spec + strlen(prefix->text) : "";
+	int r;
+
+	failure->kind = prefix ? prefix->kind : OPEN_NONE;
+	if (!*name && failure->kind != OPEN_MODEL)
+		return wrong(failure, "write model:NAME, vfio-user:PATH or vfio:PATH");
+	switch (failure->kind) {
+	case OPEN_MODEL:
+		r = models_open(name, ret, &failure->error);
+		failure->usage = r == -EINVAL;
+		return r;
+	case OPEN_VFIO_USER:
+		return vmig_open_vfio_user(name, &config, ret, &failure->error);
+	default:
+		return vmig_open_kernel(name, ret, &failure->error);
+	}
+}
+
+int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
+		struct open_failure *ret_failure)
+{
+	struct vmig_device *dev = NULL;
+	char copy[SPEC_MAX];
+	struct open_v1 v1;
+	const char *why = NULL;
+	int r;
+
+	*ret_failure = (struct open_failure){ 0 };
+	if (strlen(spec) >= sizeof(copy))
+		return wrong(ret_failure, "a DEVICE is longer than %d bytes", SPEC_MAX - 1);
+	strcpy(copy, spec);
+	if (open_v1_parse(copy, &v1, &why))
+		return wrong(ret_failure, "%s", why);
+	r = open_plain(v1.spec, timeout_ms, &dev, ret_failure);
+	if (!r)
+		r = open_v1_apply(&v1, &dev, &ret_failure->error);
+	if (r)
+		vmig_device_close(dev);
+	else
+		*ret = dev;
+	return r;
+}
+
+void open_print_keys(FILE *to)
+{
+	open_v1_print_keys(to);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * open - what a DEVICE is: from its words to a handle. Says nothing, so that more than the command can link it.
+ *
+ *	DEVICE	[v1+] model:NAME[,KEY=VALUE...] | vfio-user:PATH | vfio:PATH   [,v1=on[,v1-KEY=VALUE...]]
+ *
+ * v1+ drives it through its migration region. v1=on, at the end of any of them, shows it through one; v1-section,
+ * v1-size, v1-no-mmap and v1-fault say how.
+ */
+#ifndef VMIG_TOOLS_OPEN_H
+#define VMIG_TOOLS_OPEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <vmig/device.h>
+
+enum open_kind { OPEN_NONE, OPEN_MODEL, OPEN_VFIO_USER, OPEN_KERNEL };
+
+struct open_failure {
+	enum open_kind kind;
+	bool usage; /* the words themselves are wrong; else what they name cannot be had */
+	struct vmig_error error;
+};
+
+/** What @word is written like; OPEN_NONE: no DEVICE. */
+enum open_kind open_kind_of(const char *word);
+
+/** 0 or a negative errno, with *ret_failure. @timeout_ms 0: the default. */
+int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
+		struct open_failure *ret_failure);
+
+/** The keys of v1, for a help text. */
+void open_print_keys(FILE *to);
+
+#endif
