@@ -20,7 +20,8 @@ static struct {
 	struct vmig_device *dev;
 	uint8_t good[STREAM_MAX]; /* what an untouched device saves */
 	size_t good_len;
-} models[] = { { .spec = "nic,state=8K" }, { .spec = "serial" } };
+} models[] = { { .spec = "nic,state=8K" }, { .spec = "serial" }, { .spec = "accel,state=8K" } };
+#define N_MODELS (int)(sizeof(models) / sizeof(models[0]))
 
 static void save_good(int i)
 {
@@ -41,7 +42,7 @@ static void save_good(int i)
 
 static void open_models(void)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < N_MODELS; i++) {
 		if (models[i].dev)
 			continue;
 		MUST(!models_open(models[i].spec, &models[i].dev, NULL));
@@ -77,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	open_models();
-	i = data[0] & 1;
+	i = data[0] & 4 ? 2 : data[0] & 1;
 	len = make_stream(i, data[0] & 2, data + 2, size - 2, stream);
 	piece = data[1] ? data[1] : len;
 	MUST(!vmig_device_set_state(models[i].dev, VMIG_STATE_RESUMING, VMIG_STATE_NONE, &session));
@@ -101,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* The replay has no end of its own for what is kept from one input to the next. */
 __attribute__((destructor)) static void close_models(void)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < N_MODELS; i++)
 		vmig_device_close(models[i].dev);
 }
 #endif

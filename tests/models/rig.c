@@ -28,6 +28,20 @@ void bytes_free(struct bytes *b)
 	*b = (struct bytes){ 0 };
 }
 
+/* A device that migrates by v1 only is driven through its region. */
+static struct vmig_device *drive(struct vmig_device *dev)
+{
+	struct vmig_device_info info;
+	struct vmig_error error = { 0 };
+	struct vmig_device *driven = NULL;
+
+	vmig_device_query_info(dev, &info);
+	if (info.migration_flags)
+		return dev;
+	ck_assert_msg(!vmig_drive_v1(dev, NULL, &driven, &error), "%s", error.text);
+	return driven;
+}
+
 struct vmig_device *rig_open(const char *spec)
 {
 	struct vmig_device *dev = NULL;
@@ -35,7 +49,7 @@ struct vmig_device *rig_open(const char *spec)
 	int r = models_open(spec, &dev, &error);
 
 	ck_assert_msg(!r, "%s: %d: %s", spec, r, error.text);
-	return dev;
+	return drive(dev);
 }
 
 struct vmig_session *rig_start(struct vmig_device *dev, uint32_t state)

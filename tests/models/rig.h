@@ -17,6 +17,7 @@ struct bytes {
 void bytes_add(struct bytes *b, const void *data, size_t len);
 void bytes_free(struct bytes *b);
 
+/** One that migrates by v1 only comes as vmig_drive_v1() drives it. */
 struct vmig_device *rig_open(const char *spec);
 void rig_set(struct vmig_device *dev, uint32_t state);
 struct vmig_session *rig_start(struct vmig_device *dev, uint32_t state);
