@@ -8,7 +8,7 @@
 #include "models/parse.h"
 #include "tool.h"
 
-enum kind { FLAG, TEXT, COUNT, TIME, RATE, TO };
+enum kind { FLAG, TEXT, COUNT, TIME, RATE, TO, DEVICE, FAULT };
 
 struct row {
 	const char *name, *value;
@@ -27,6 +27,16 @@ static const struct row rows[] = {
 	{ "fd", "N", TOOL_OPT_SERVE, TEXT, AT(fd), "serve this inherited socket, connected or listening" },
 	{ "plain", NULL, TOOL_OPT_SERVE, FLAG, AT(plain),
 	  "offer no experimental capability, as other servers" },
+	{ "device", "DEVICE...", TOOL_OPT_COMMAND, DEVICE, 0,
+	  "what the command is to find: all words up to the next option" },
+	{ "intercept", "HOW", TOOL_OPT_COMMAND, TEXT, AT(intercept),
+	  "the way in, one of those below (auto)" },
+	{ "fault", "WHERE:WHAT", TOOL_OPT_COMMAND, FAULT, 0,
+	  "fail on purpose, at the device before it (at all, if it comes first); may be given again" },
+	{ "name", "NAME", TOOL_OPT_COMMAND, TEXT, AT(name), "for run:NAME (the process's number)" },
+	{ "no-mmap", NULL, TOOL_OPT_COMMAND, FLAG, AT(no_mmap),
+	  "no region can be mapped: every access is seen" },
+	{ "trace", "FILE", TOOL_OPT_COMMAND, TEXT, AT(trace), "write every call into it, one a line" },
 	{ "to", "DEVICE...", TOOL_OPT_TO, TO, 0, "where to, in the same order; all words after it" },
 	{ "live", NULL, TOOL_OPT_LIVE, FLAG, AT(live), "the source runs on when it is saved" },
 	{ "arcs", NULL, TOOL_OPT_ARCS, FLAG, AT(arcs), "only the ways between the states, as a table" },
@@ -69,6 +79,15 @@ static int parse_count(const char *text, uint64_t *ret)
 	return errno || !*ret || *ret > UINT32_MAX ? -ERANGE : 0;
 }
 
+static int add_fault(const char *text, struct tool_options *o)
+{
+	if (o->n_faults == TOOL_FAULTS_MAX)
+		return tool_fail(VMIG_BAD_INPUT, "--fault: more than %d", TOOL_FAULTS_MAX);
+	o->faults[o->n_faults].text = text;
+	o->faults[o->n_faults++].n_before = o->n_words;
+	return 0;
+}
+
 static int set(const struct row *row, const char *value, struct tool_options *o)
 {
 	void *at = (char *)o + row->at;
@@ -95,6 +114,12 @@ static int set(const struct row *row, const char *value, struct tool_options *o)
 	case TO:
 		o->n_before_to = o->n_words;
 		return 0;
+	case DEVICE: /* the words after it are what it is about */
+		if (value)
+			o->words[o->n_words++] = (char *)value;
+		return 0;
+	case FAULT:
+		return add_fault(value, o);
 	}
 	return 0;
 }
@@ -117,7 +142,7 @@ static const struct row *find_row(uint32_t groups, const char *text, const char 
 
 static bool takes_value(const struct row *row)
 {
-	return row->kind != FLAG && row->kind != TO;
+	return row->kind != FLAG && row->kind != TO && row->kind != DEVICE;
 }
 
 static int parse_one(const struct tool_verb *verb, int argc, char **argv, int *i, struct tool_options *o)
@@ -128,7 +153,7 @@ static int parse_one(const struct tool_verb *verb, int argc, char **argv, int *i
 	if (!row)
 		return tool_fail(VMIG_BAD_INPUT, "unknown option '%s': 'vmig help %s' lists the options",
 				 argv[*i], verb->name);
-	if (!takes_value(row) && value)
+	if (!takes_value(row) && row->kind != DEVICE && value)
 		return tool_fail(VMIG_BAD_INPUT, "--%s: takes no value with '='", row->name);
 	if (takes_value(row) && !value) {
 		if (*i + 1 >= argc)
@@ -144,12 +169,14 @@ int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, stru
 	bool only_words = false;
 	int r;
 
-	*ret = (struct tool_options){ .words = argv, .n_before_to = -1 };
+	*ret = (struct tool_options){ .words = argv, .n_before_to = -1, .n_before_command = -1 };
 	for (int i = 0; i < argc; i++) {
 		if (only_words || argv[i][0] != '-' || !argv[i][1]) {
 			argv[ret->n_words++] = argv[i];
 		} else if (!strcmp(argv[i], "--")) {
 			only_words = true;
+			if (verb->options & TOOL_OPT_COMMAND)
+				ret->n_before_command = ret->n_words;
 		} else if (!strcmp(argv[i], "-h")) {
 			ret->help = true;
 		} else if (argv[i][1] != '-') {

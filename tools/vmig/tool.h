@@ -31,19 +31,28 @@
 #define TOOL_OPT_RECOVER  (1u << 7)
 #define TOOL_OPT_VERIFY   (1u << 8)
 #define TOOL_OPT_SERVE    (1u << 9)
+#define TOOL_OPT_COMMAND  (1u << 18) /* devices, then "--" and a command: all words after it are its own */
 #define TOOL_OPT_COMPAT   (1u << 16)
 #define TOOL_OPT_ARCS     (1u << 17)
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD)
+
+#define TOOL_FAULTS_MAX 64
 
 /** What the command line said. Zero or NULL: not given. */
 struct tool_options {
 	char **words; /* what is not an option, in order */
 	int n_words;
-	int n_before_to; /* how many of them stand before --to; -1: no --to */
+	int n_before_to;      /* how many of them stand before --to; -1: no --to */
+	int n_before_command; /* likewise of "--" with TOOL_OPT_COMMAND */
+	struct {
+		const char *text;
+		int n_before; /* words: it belongs to the last of them, or to all if there is none */
+	} faults[TOOL_FAULTS_MAX];
+	int n_faults;
 	uint64_t downtime_ns, bandwidth, timeout_ns, workload_ns;
 	uint64_t max_rounds;
-	const char *socket, *fd, *ignore;
-	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, help;
+	const char *socket, *fd, *ignore, *intercept, *name, *trace;
+	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, no_mmap, help;
 	bool symmetric;
 };
 
@@ -60,7 +69,7 @@ struct tool_verb {
 };
 
 extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
-	tool_receive, tool_inspect, tool_compat;
+	tool_receive, tool_inspect, tool_compat, tool_run;
 
 /** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
 int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One thread, one loop: signals (as a descriptor), the control socket, the ends of processes.
+ *
+ * The run lasts until the command has ended and all that it left behind: a VMM that became a daemon has the devices
+ * still. What it leaves behind becomes our child, since we are its reaper.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "run.h"
+
+static sigset_t signals_before;
+
+/* What is passed on. The stop signals of a terminal reach the command by themselves. */
+static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT };
+
+static void block_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGCHLD);
+	for (size_t i = 0; i < TOOL_ARRAY_SIZE(forwarded); i++)
+		sigaddset(ret, forwarded[i]);
+	sigprocmask(SIG_BLOCK, ret, &signals_before);
+}
+
+void run_child_exec(struct run *run, int report_fd)
+{
+	pid_t parent = getppid();
+	int saved;
+
+	signal(SIGPIPE, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &signals_before, NULL);
+	/* Who kills the run ends the command: nobody else would. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(1);
+	execvp(run->command[0], run->command);
+	saved = errno;
+	if (write(report_fd, &saved, sizeof(saved)) != sizeof(saved))
+		_exit(125);
+	_exit(saved == ENOENT ? 127 : 126);
+}
+
+int run_child_report(struct run *run, int report_fd)
+{
+	int code = 0;
+	ssize_t n;
+
+	do
+		n = read(report_fd, &code, sizeof(code));
+	while (n < 0 && errno == EINTR);
+	close(report_fd);
+	if (n != sizeof(code))
+		return 0;
+	return tool_fail(code == ENOENT ? 127 : 126, "%s: cannot be run: %s", run->command[0],
+			 strerror(code));
+}
+
+/* --- while it runs --------------------------------------------------------------------------- */
+
+struct loop {
+	struct run *run;
+	struct run_control *control;
+	int signal_fd;
+	pid_t pid;    /* of the command; 0: it has ended */
+	int status;   /* then: what it said */
+	bool nothing; /* no process is left */
+};
+
+static void reap(struct loop *loop)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != loop->pid)
+			continue;
+		loop->pid = 0;
+		loop->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	}
+	loop->nothing = pid < 0 && errno == ECHILD;
+}
+
+static void on_signal(struct loop *loop)
+{
+	struct signalfd_siginfo info;
+
+	if (read(loop->signal_fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGCHLD)
+		return;
+	/* A key on the terminal has reached the command already. */
+	if (info.ssi_code == SI_KERNEL && info.ssi_signo != SIGHUP)
+		return;
+	/* The command has ended, and a daemon is left that we know nothing of: end the run, not the daemon. */
+	if (loop->pid)
+		kill(loop->pid, (int)info.ssi_signo);
+	else if (info.ssi_signo != SIGCONT)
+		loop->nothing = true;
+}
+
+static void look_round(struct loop *loop)
+{
+	struct pollfd fds[1 + RUN_CONTROL_FDS] = { { .fd = loop->signal_fd, .events = POLLIN } };
+	int ms = -1, n;
+
+	n = run_control_fds(loop->control, fds + 1, RUN_CONTROL_FDS, &ms);
+	if (poll(fds, (nfds_t)(1 + n), ms) < 0 && errno != EINTR)
+		loop->nothing = true;
+	if (fds[0].revents)
+		on_signal(loop);
+	run_control_step(loop->control, fds + 1, n);
+}
+
+static int start(struct loop *loop)
+{
+	struct run *run = loop->run;
+	int r = run_control_new(run, &loop->control);
+
+	if (r)
+		return r;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	r = run->way->start(run, &loop->pid);
+	if (r)
+		run_control_free(loop->control, r);
+	return r;
+}
+
+int run_child(struct run *run)
+{
+	struct loop loop = { .run = run };
+	sigset_t signals;
+	int r;
+
+	block_signals(&signals);
+	loop.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (loop.signal_fd < 0)
+		return tool_fail(VMIG_NOT_DONE, "signals cannot be waited for: %m");
+	r = start(&loop);
+	if (!r) {
+		for (reap(&loop); !loop.nothing; reap(&loop))
+			look_round(&loop);
+		run_control_free(loop.control, loop.status);
+		r = loop.status;
+	}
+	if (run->way->finish)
+		run->way->finish(run);
+	close(loop.signal_fd);
+	return r;
+}
