@@ -332,6 +332,16 @@ static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *con
 	return 0;
 }
 
+bool models_v1_only(const char *spec)
+{
+	size_t len = strcspn(spec, ",");
+
+	for (const struct model_info *info = infos; info->name; info++)
+		if (strlen(info->name) == len && !strncmp(spec, info->name, len))
+			return info->v1_only;
+	return false;
+}
+
 int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error)
 {
 	return open_spec(spec, false, NULL, ret, error);

@@ -26,11 +26,14 @@ int models_open_v1(const char *spec, const struct vmig_v1_config *config, struct
 
 struct model_info {
 	const char *name, *summary;
-	bool v1_only; /* it migrates through a migration region only */
+	bool v1_only;
 };
 
 /** What there is; ends with a NULL name. */
 const struct model_info *models_list(void);
+
+/** Does the model that @spec names migrate through a migration region only? False also for one that does not exist. */
+bool models_v1_only(const char *spec);
 
 struct model_key {
 	const char *name, *value, *summary; /* "state", "SIZE", "bytes of internal state" */

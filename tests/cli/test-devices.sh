@@ -228,6 +228,17 @@ t_no_such_kernel_device() {
 	refused 1 'vfio:/dev/vfio/devices/vfio999: ' "$VMIG" info vfio:/dev/vfio/devices/vfio999
 	refused 1 'vfio:/sys/nowhere: ' "$VMIG" info vfio:/sys/nowhere
 }
+t_a_model_that_migrates_by_v1_only() {
+	local spec=model:vgpu,state=64K,aggregator=2
+	expect 0 "$VMIG" info $spec
+	has out "drive it as v1\\+$spec"
+	expect 0 "$VMIG" info $spec,v1-section=trapped,v1-size=64K
+	has out 'region 9 .*read write$'
+	refused 2 'migrates by v1 only' "$VMIG" info $spec,v1=off
+	expect 0 "$VMIG" migrate v1+$spec --to v1+$spec,v1-section=partitioned --workload
+	has out 'none lost, doubled, reordered or corrupt'
+	refused 1 "mdev:i915-GVTg_V5_4" "$VMIG" migrate --quiet v1+$spec --to v1+model:vgpu,state=128K
+}
 t_one_bad_device_of_two() {
 	expect 1 "$VMIG" info --json model:$NIC vfio-user:nowhere
 	one_line 'nowhere'

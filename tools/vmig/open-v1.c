@@ -220,11 +220,11 @@ const char *open_v1_after(const char *word)
 	return strncmp(word, DRIVE, strlen(DRIVE)) ? word : word + strlen(DRIVE);
 }
 
-int open_v1_parse(char *spec, struct open_v1 *ret, const char **ret_why)
+int open_v1_parse(char *spec, bool show, struct open_v1 *ret, const char **ret_why)
 {
 	const char *rest = open_v1_after(spec);
 
-	*ret = (struct open_v1){ .spec = rest, .drive = rest != spec };
+	*ret = (struct open_v1){ .spec = rest, .drive = rest != spec, .show = show };
 	/* Fast, and what most devices had. */
 	ret->config.section = VMIG_V1_SECTION_MAPPED;
 	ret->drive_config.no_mmap = !strncmp(spec, DRIVE_TRAPPED, strlen(DRIVE_TRAPPED));

@@ -20,8 +20,8 @@ struct open_v1 {
 
 /** @word without a "v1+" before it. */
 const char *open_v1_after(const char *word);
-/** Cuts @spec, which must outlive *ret. -EINVAL: *ret_why says why. */
-int open_v1_parse(char *spec, struct open_v1 *ret, const char **ret_why);
+/** Cuts @spec, which must outlive *ret. @show: as if v1=on were among its keys. -EINVAL: *ret_why says why. */
+int open_v1_parse(char *spec, bool show, struct open_v1 *ret, const char **ret_why);
 /** Show and drive *@dev, which is replaced. On failure it is the caller's still. */
 int open_v1_apply(const struct open_v1 *v1, struct vmig_device **dev, struct vmig_error *error);
 void open_v1_print_keys(FILE *to);

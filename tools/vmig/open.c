@@ -45,27 +45,48 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct open_failure *fail
 	return -EINVAL;
 }
 
-static int open_plain(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
+static int open_model(const char *name, struct open_v1 *v1, struct vmig_device **ret,
+		      struct open_failure *failure)
+{
+	bool show = v1->show;
+	int r;
+
+	if (!show && models_v1_only(name))
+		return wrong(failure, "this model migrates by v1 only: leave v1=off out");
+	v1->show = false; /* done here */
+	r = show ? models_open_v1(name, &v1->config, ret, &failure->error)
+		 : models_open(name, ret, &failure->error);
+	failure->usage = r == -EINVAL;
+	return r;
+}
+
+static int open_plain(const char *spec, struct open_v1 *v1, uint32_t timeout_ms, struct vmig_device **ret,
 		      struct open_failure *failure)
 {
 	const struct vmig_vfio_user_config config = { .timeout_ms = timeout_ms };
 	const struct prefix *prefix = prefix_of(spec);
 	const char *name = prefix ? spec + strlen(prefix->text) : "";
-	int r;
 
 	failure->kind = prefix ? prefix->kind : OPEN_NONE;
 	if (!*name && failure->kind != OPEN_MODEL)
 		return wrong(failure, "write model:NAME, vfio-user:PATH or vfio:PATH");
 	switch (failure->kind) {
 	case OPEN_MODEL:
-		r = models_open(name, ret, &failure->error);
-		failure->usage = r == -EINVAL;
-		return r;
+		return open_model(name, v1, ret, failure);
 	case OPEN_VFIO_USER:
 		return vmig_open_vfio_user(name, &config, ret, &failure->error);
 	default:
 		return vmig_open_kernel(name, ret, &failure->error);
 	}
+}
+
+/* It is shown by v1 without being asked to. */
+static bool only_v1(const char *word)
+{
+	const char *spec = open_v1_after(word);
+	const struct prefix *prefix = prefix_of(spec);
+
+	return prefix && prefix->kind == OPEN_MODEL && models_v1_only(spec + strlen(prefix->text));
 }
 
 int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
@@ -81,9 +102,9 @@ int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
 	if (strlen(spec) >= sizeof(copy))
 		return wrong(ret_failure, "a DEVICE is longer than %d bytes", SPEC_MAX - 1);
 	strcpy(copy, spec);
-	if (open_v1_parse(copy, &v1, &why))
+	if (open_v1_parse(copy, only_v1(copy), &v1, &why))
 		return wrong(ret_failure, "%s", why);
-	r = open_plain(v1.spec, timeout_ms, &dev, ret_failure);
+	r = open_plain(v1.spec, &v1, timeout_ms, &dev, ret_failure);
 	if (!r)
 		r = open_v1_apply(&v1, &dev, &ret_failure->error);
 	if (r)
