@@ -53,6 +53,7 @@ struct vmig_v1u {
 	/* One iteration or one change of the state at a time: their accesses have an order. */
 	pthread_mutex_t lock;
 	void *session;    /* the half that is alive, or NULL */
+	bool untold;      /* a transaction was taken; the read of pending_bytes that says so has not come */
 	uint32_t state;   /* as the last change left it; VMIG_STATE_NONE: to be asked */
 	atomic_uint load; /* enum vmig_v1u_load; written under the lock */
 };
@@ -73,6 +74,8 @@ int vmig_v1u_read_state(struct vmig_v1u *v, uint32_t *ret, struct vmig_error *er
 int vmig_v1u_write_state(struct vmig_v1u *v, uint32_t value, struct vmig_error *error);
 int vmig_v1u_read(struct vmig_v1u *v, uint32_t offset, uint64_t *ret, struct vmig_error *error);
 int vmig_v1u_write(struct vmig_v1u *v, uint32_t offset, uint64_t value, struct vmig_error *error);
+/** Read pending_bytes, under the lock: the transaction before has been taken. -EPROTO: so much cannot be. */
+int vmig_v1u_pending(struct vmig_v1u *v, uint64_t *ret, struct vmig_error *error);
 /** Read data_offset; -EPROTO: it is not in the data section. */
 int vmig_v1u_data_offset(struct vmig_v1u *v, uint64_t *ret, struct vmig_error *error);
 

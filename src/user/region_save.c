@@ -6,7 +6,8 @@
  *	b. data_offset: make it available        e. they are lent out, behind a frame that keeps their size
  *	c. data_size                             f. pending_bytes again: it was read; that is the next a.
  *
- * Since nothing is left in the region between two calls, the device may change its state at any time between them.
+ * Nothing is left in the region between two calls, so the device may change its state between any two; but for f, which
+ * a change of the state does first.
  */
 #include "user/region.h"
 #include "wire/cursor.h"
@@ -28,13 +29,10 @@ struct v1_save {
 
 static int read_pending(struct v1_save *s, uint64_t *ret, struct vmig_error *error)
 {
-	int r = vmig_v1u_read(s->v, VMIG_V1U_PENDING_BYTES, ret, error);
+	int r = vmig_v1u_pending(s->v, ret, error);
 
 	if (r < 0)
 		return r;
-	if (*ret > INT64_MAX)
-		return vmig_fault(error, -EPROTO, "v1 pending_bytes", "%#llx bytes cannot be",
-				  (unsigned long long)*ret);
 	if (!s->asked)
 		s->initial = *ret;
 	s->asked = true;
@@ -113,6 +111,7 @@ static int take(struct v1_save *s, struct vmig_error *error)
 		r = vmig_v1u_section_read(s->v, offset, s->buf + VMIG_V1U_FRAME, (size_t)size, error);
 	if (r < 0)
 		return r;
+	s->v->untold = true;
 	put_frame(s, size);
 	s->initial -= MIN(s->initial, size);
 	return 1;

@@ -71,6 +71,19 @@ int vmig_v1u_write(struct vmig_v1u *v, uint32_t offset, uint64_t value, struct v
 	return put(v, offset, &value, sizeof(value), error);
 }
 
+int vmig_v1u_pending(struct vmig_v1u *v, uint64_t *ret, struct vmig_error *error)
+{
+	int r = vmig_v1u_read(v, VMIG_V1U_PENDING_BYTES, ret, error);
+
+	if (r < 0)
+		return r;
+	v->untold = false;
+	if (*ret > INT64_MAX)
+		return vmig_fault(error, -EPROTO, "v1 pending_bytes", "%#llx bytes cannot be",
+				  (unsigned long long)*ret);
+	return 0;
+}
+
 int vmig_v1u_data_offset(struct vmig_v1u *v, uint64_t *ret, struct vmig_error *error)
 {
 	int r = vmig_v1u_read(v, VMIG_V1U_DATA_OFFSET, ret, error);

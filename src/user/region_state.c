@@ -210,10 +210,21 @@ static int prepare(struct vmig_v1u *v, uint32_t from, uint32_t target, struct vm
 static void arrived(struct vmig_v1u *v, uint32_t from, uint32_t target, const struct vmig_session_half *half)
 {
 	v->state = target;
+	v->untold = v->untold && saves(target);
 	if (half->ops)
 		v->session = half->s;
 	else if (from != target && !(saves(from) && saves(target)))
 		v->session = NULL;
+}
+
+/* f of the last transaction, before the state changes: else the device could think that it was not taken, and give it again. */
+static int tell(struct vmig_v1u *v, uint32_t from, uint32_t target, struct vmig_error *error)
+{
+	uint64_t pending;
+
+	return v->untold && from == VMIG_STATE_PRE_COPY && target == VMIG_STATE_STOP_COPY
+		       ? vmig_v1u_pending(v, &pending, error)
+		       : 0;
 }
 
 /* Under the lock. */
@@ -227,6 +238,8 @@ static int walk(struct vmig_v1u *v, uint32_t target, struct vmig_session_half *h
 		r = find_way(bits, from, target, atomic_load(&v->load), &way, error);
 	if (!r)
 		r = prepare(v, from, target, half);
+	if (!r)
+		r = tell(v, from, target, error);
 	if (r < 0)
 		return r;
 	v->state = VMIG_STATE_NONE;
