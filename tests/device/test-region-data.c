@@ -44,7 +44,7 @@ static void check_stream(const struct v1_stream *got, size_t len)
 
 /* --- an iteration -------------------------------------------------------------------------- */
 
-/* "Repeated read on pending_bytes at this stage should have no side effects." */
+/* V1-51: "Repeated read on pending_bytes at this stage should have no side effects." */
 TEST(repeated_reads_of_pending_bytes_have_no_side_effects)
 {
 	struct v1_stream got = { 0 };
@@ -63,8 +63,8 @@ TEST(repeated_reads_of_pending_bytes_have_no_side_effects)
 	v1_close(&v);
 }
 
-/* "Read on data_offset and data_size should return the offset and size of the current buffer if the user application
- * reads data_offset and data_size more than once here." */
+/* V1-56, V1-47: "Read on data_offset and data_size should return the offset and size of the current buffer if the
+ * user application reads data_offset and data_size more than once here." */
 TEST(offset_and_size_stay_in_an_iteration)
 {
 	struct tiny tiny;
@@ -88,8 +88,8 @@ TEST(offset_and_size_stay_in_an_iteration)
 	v1_close(&v);
 }
 
-/* "f. Read pending_bytes, which indicates that the data from the previous iteration has been read." Whoever has not
- * asked for both, where and how much, cannot have read it. */
+/* V1-58: "f. Read pending_bytes, which indicates that the data from the previous iteration has been read."
+ * Whoever has not asked for both, where and how much, cannot have read it. */
 TEST(a_buffer_is_taken_only_when_offset_and_size_were_read)
 {
 	struct tiny tiny;
@@ -111,7 +111,8 @@ TEST(a_buffer_is_taken_only_when_offset_and_size_were_read)
 	v1_close(&v);
 }
 
-/* "b. Read data_offset, indicating that the vendor driver should make data available through the data section." */
+/* V1-49, V1-54: "b. Read data_offset, indicating that the vendor driver should make data available through the
+ * data section." */
 TEST(data_is_there_when_data_offset_is_read_even_without_step_a)
 {
 	struct tiny tiny;
@@ -125,7 +126,8 @@ TEST(data_is_there_when_data_offset_is_read_even_without_step_a)
 	v1_close(&v);
 }
 
-/* "The number of pending bytes still to be migrated" ; "If pending_bytes == 0, the user application should not iterate" */
+/* V1-52, V1-53, V1-61: "The number of pending bytes still to be migrated" ; "If pending_bytes == 0, the user
+ * application should not iterate" */
 TEST(pending_bytes_counts_down_to_what_is_left)
 {
 	struct v1_stream got = { 0 };
@@ -143,6 +145,8 @@ TEST(pending_bytes_counts_down_to_what_is_left)
 	v1_close(&v);
 }
 
+/* V1-53, V1-55: "If pending_bytes > 0, perform the following steps." ; "Read data_size, which is the amount of
+ * data in bytes available through the migration region." */
 TEST(an_estimate_that_is_wrong_is_never_followed_by_a_size_of_0)
 {
 	struct v1_stream got = { 0 };
@@ -160,6 +164,8 @@ TEST(an_estimate_that_is_wrong_is_never_followed_by_a_size_of_0)
 	v1_close(&v);
 }
 
+/* V1-18, V1-33: "driver should start gathering device state information" ; "the driver should start gathering the
+ * device state while the application is still running" */
 TEST(pre_copy_that_is_drained_goes_on_when_there_is_more)
 {
 	struct v1_stream got = { 0 };
@@ -180,8 +186,8 @@ TEST(pre_copy_that_is_drained_goes_on_when_there_is_more)
 
 /* --- transitions in the middle ------------------------------------------------------------- */
 
-/* "The user must not be required to consume all migration data before the device transitions to a new state, including
- * the stop-and-copy state." */
+/* V1-36, V1-60: "The user must not be required to consume all migration data before the device transitions to a
+ * new state, including the stop-and-copy state." */
 static void stop_in_the_middle(int reads)
 {
 	struct v1_stream got = { 0 };
@@ -270,7 +276,8 @@ static int no_sizes(void *opaque, struct vmig_precopy *ret)
 	return 0;
 }
 
-/* "the vendor driver can return an error code for next read() or write() operation, which will terminate the loop" */
+/* V1-80, V1-81: "the vendor driver can return an error code for next read() or write() operation, which will
+ * terminate the loop" */
 TEST(a_failure_to_save_is_told_behind_what_is_good)
 {
 	const struct vmig_model_ops ops = { .step = no_step, .read = fail_after_two, .write = no_loading };
@@ -334,7 +341,7 @@ static void open_loading(struct tiny *tiny, struct v1 *v, const struct vmig_v1_c
 	v1_write_state(v, 4);
 }
 
-/* "Vendor driver must return this write operations on consuming data." */
+/* V1-73, V1-74, V1-07: "Vendor driver must return this write operations on consuming data." */
 TEST(the_write_of_data_size_returns_when_it_is_consumed)
 {
 	for (int kind = TINY_COPIES; kind <= TINY_LENDS; kind++) {
@@ -371,6 +378,7 @@ TEST(a_data_size_is_at_most_the_section)
 	v1_close(&v);
 }
 
+/* V1-19: "driver should prepare to resume the device" */
 TEST(data_is_written_in_resuming_only)
 {
 	static const uint32_t states[] = { 1, 3, 2, 0 };
@@ -387,6 +395,7 @@ TEST(data_is_written_in_resuming_only)
 	v1_close(&v);
 }
 
+/* V1-80: "can return an error code for next read() or write() operation, which will terminate the loop" */
 TEST(data_that_is_refused_is_not_forgotten)
 {
 	struct tiny tiny;
@@ -413,7 +422,7 @@ TEST(data_that_is_refused_is_not_forgotten)
 
 /* --- the kinds of section ------------------------------------------------------------------ */
 
-/* "The user is not required to access through mmap regardless of the capabilities of the region mmap." */
+/* V1-44: "The user is not required to access through mmap regardless of the capabilities of the region mmap." */
 TEST(a_mapped_section_still_serves_reads_and_writes)
 {
 	struct tiny tiny;
@@ -448,8 +457,8 @@ static bool is_mapped(const struct v1 *v, uint64_t offset)
 	return false;
 }
 
-/* "The data section can be trapped, mmapped, or partitioned, depending on how the kernel driver defines the data
- * section." */
+/* V1-41, V1-45: "The data section can be trapped, mmapped, or partitioned, depending on how the kernel driver
+ * defines the data section." */
 TEST(partitioned_some_transactions_are_mapped_some_trapped_some_both)
 {
 	const struct vmig_v1_config config = { .section = VMIG_V1_SECTION_PARTITIONED,
@@ -530,6 +539,7 @@ static void load_at_random(struct tiny *tiny, struct v1 *v, const struct v1_stre
 	}
 }
 
+/* V1-83: "the data should be of same transaction size at the source" */
 TEST(any_segmentation_gives_the_same_bytes)
 {
 	static uint8_t in[STREAM];

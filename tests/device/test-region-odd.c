@@ -157,7 +157,7 @@ TEST(a_device_that_forgets_what_it_refused_is_not_started)
 	odd_done(&odd, &v);
 }
 
-/* "Vendor driver must return this write operations on consuming data." */
+/* V1-73: "Vendor driver must return this write operations on consuming data." */
 TEST(a_write_waits_for_a_device_that_works_behind)
 {
 	struct odd odd = { 0 };

@@ -65,7 +65,7 @@ static void reach_error(struct tiny *tiny, struct v1 *v, uint32_t reserved)
 
 /* --- which writes are good ----------------------------------------------------------------- */
 
-/* "0. Default state of VFIO device is _RUNNING when the user application starts." */
+/* V1-30, V1-22: "0. Default state of VFIO device is _RUNNING when the user application starts." */
 TEST(the_default_is_running)
 {
 	struct tiny tiny;
@@ -91,8 +91,8 @@ static void check_way(struct tiny *tiny, struct v1 *v, uint64_t features, uint32
 		ck_assert_int_eq(tiny->n_arcs, 0);
 }
 
-/* "After successful transition to a given state, the vendor driver should return success on write(device_state,
- * state) system call." And what real users write beside the diagram: see docs/v1.md. */
+/* V1-10, V1-26: "After successful transition to a given state, the vendor driver should return success on
+ * write(device_state, state) system call." And what real users write beside the diagram: see docs/v1.md. */
 TEST(each_transition_does_what_the_table_says)
 {
 	for (unsigned int set = 0; set < ARRAY_SIZE(feature_sets); set++) {
@@ -117,7 +117,8 @@ static int expected(uint32_t from, uint32_t value)
 	return bits > 4 || ways[from][bits] == '.' ? -EINVAL : 0;
 }
 
-/* "101b => Invalid state", "111b => Invalid state", "110b => Error state" (nobody's to ask for). */
+/* V1-23, V1-24, V1-25, V1-12: "101b => Invalid state", "111b => Invalid state", "110b => Error state" (nobody's
+ * to ask for). */
 TEST(all_values_in_all_states)
 {
 	static const uint32_t states[] = { 0, 1, 2, 3, 4, ERROR_BITS };
@@ -141,8 +142,8 @@ TEST(all_values_in_all_states)
 	v1_close(&v);
 }
 
-/* "Bits 3 - 31 are reserved for future use. To preserve them, the user application should perform a read-modify-write
- * operation on this field" */
+/* V1-21: "Bits 3 - 31 are reserved for future use. To preserve them, the user application should perform a
+ * read-modify-write operation on this field" */
 TEST(reserved_bits_are_preserved)
 {
 	struct tiny tiny;
@@ -189,6 +190,8 @@ static const struct sequence sequences[] = {
 	{ "a migration after one that was cancelled", "31320" },
 };
 
+/* V1-29, V1-31, V1-16: "may optionally change the VFIO device state from _RUNNING to _STOP" ; "The vendor driver
+ * must support this transition but must not require it." */
 TEST(the_diagram_and_what_real_users_write)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(sequences); i++) {
@@ -204,7 +207,8 @@ TEST(the_diagram_and_what_real_users_write)
 	}
 }
 
-/* "When the device state is changed to _STOP, driver should stop the device before write() returns." */
+/* V1-17, V1-32, V1-34: "When the device state is changed to _STOP, driver should stop the device before write()
+ * returns." */
 TEST(the_device_has_stopped_when_the_write_returns)
 {
 	static const struct {
@@ -226,7 +230,8 @@ TEST(the_device_has_stopped_when_the_write_returns)
 	v1_close(&v);
 }
 
-/* "Vendor drivers must support the pre-copy state even for implementations where no data is provided [...] before" */
+/* V1-35: "Vendor drivers must support the pre-copy state even for implementations where no data is provided [...]
+ * before" */
 TEST(pre_copy_of_a_device_that_has_none)
 {
 	struct tiny tiny;
@@ -296,21 +301,21 @@ static void fail_all_arcs(bool to_error)
 	}
 }
 
-/* "The vendor driver should return previous state of the device" */
+/* V1-13, V1-16: "The vendor driver should return previous state of the device" */
 TEST(a_transition_that_fails_at_any_arc_returns_the_previous_state)
 {
 	fail_all_arcs(false);
 }
 
-/* "unless the vendor driver has encountered an internal error, in which case the vendor driver may report the
- * device_state VFIO_DEVICE_STATE_ERROR" */
+/* V1-14, V1-24: "unless the vendor driver has encountered an internal error, in which case the vendor driver may
+ * report the device_state VFIO_DEVICE_STATE_ERROR" */
 TEST(an_internal_error_is_reported_as_the_error_state)
 {
 	fail_all_arcs(true);
 }
 
-/* "If the device state transition fails, the vendor driver should return an appropriate -errno for the fault
- * condition." */
+/* V1-11: "If the device state transition fails, the vendor driver should return an appropriate -errno for the
+ * fault condition." */
 TEST(a_failure_says_what_the_device_said)
 {
 	struct vmig_error error;
@@ -326,6 +331,7 @@ TEST(a_failure_says_what_the_device_said)
 	v1_close(&v);
 }
 
+/* V1-14: "the vendor driver may report the device_state VFIO_DEVICE_STATE_ERROR" */
 TEST(a_way_back_that_fails_too_is_the_error_state)
 {
 	struct tiny tiny;
@@ -344,7 +350,8 @@ TEST(a_way_back_that_fails_too_is_the_error_state)
 	v1_close(&v);
 }
 
-/* "The user application must use the device reset ioctl to recover the device from VFIO_DEVICE_STATE_ERROR state." */
+/* V1-15: "The user application must use the device reset ioctl to recover the device from VFIO_DEVICE_STATE_ERROR
+ * state." */
 TEST(only_a_reset_leads_out_of_the_error_state)
 {
 	const uint32_t high = 0x12345678 & ~7u;
@@ -410,6 +417,9 @@ static void load_abc(struct tiny *tiny, struct v1 *v, uint8_t *in, size_t size)
 	tiny_forget(tiny);
 }
 
+/* V1-13, V1-38: "should return previous state of the device unless the vendor driver has encountered an internal
+ * error" ; "the driver should use the device state data received through the migration region to resume the
+ * device" */
 TEST(loaded_data_that_is_refused_leaves_resuming)
 {
 	struct tiny tiny;

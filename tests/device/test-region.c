@@ -33,6 +33,7 @@ static int access_region(struct v1 *v, bool is_write, uint64_t offset, size_t le
 
 /* --- where it is --------------------------------------------------------------------------- */
 
+/* V1-01: "placed at the 0th offset of the VFIO_REGION_SUBTYPE_MIGRATION region" */
 TEST(it_is_the_region_behind_the_others_with_type_3_1)
 {
 	struct tiny tiny;
@@ -50,8 +51,8 @@ TEST(it_is_the_region_behind_the_others_with_type_3_1)
 	ck_assert_int_eq(tiny.closes, 1);
 }
 
-/* "The structure vfio_device_migration_info is always followed by the data section in the region, so data_offset
- * will always be nonzero." */
+/* V1-40: "The structure vfio_device_migration_info is always followed by the data section in the region, so
+ * data_offset will always be nonzero." */
 TEST(data_offset_is_nonzero_in_every_state)
 {
 	static const uint32_t way[] = { 1, 3, 2, 0, 1, 4, 0 };
@@ -69,8 +70,8 @@ TEST(data_offset_is_nonzero_in_every_state)
 	}
 }
 
-/* "If mmapped, data_offset must be page aligned" ; "The data section partition can be defined as mapped by the sparse
- * mmap capability." */
+/* V1-43, V1-42: "If mmapped, data_offset must be page aligned" ; "The data section partition can be defined as
+ * mapped by the sparse mmap capability." */
 TEST(what_is_mapped_is_page_aligned_and_sparse)
 {
 	for (int section = VMIG_V1_SECTION_MAPPED; section <= VMIG_V1_SECTION_PARTITIONED; section++) {
@@ -203,8 +204,8 @@ static bool is_field(uint64_t offset, size_t len)
 			: len == 8 && offset >= 8 && offset < 32 && offset % 8 == 0;
 }
 
-/* "Field accesses from this structure are only supported at their native width and alignment. Otherwise, the result is
- * undefined and vendor drivers should return an error." */
+/* V1-02, V1-03, V1-01: "Field accesses from this structure are only supported at their native width and
+ * alignment. Otherwise, the result is undefined and vendor drivers should return an error." */
 TEST(fields_have_their_native_width_and_alignment_only)
 {
 	struct tiny tiny;
@@ -226,7 +227,7 @@ TEST(fields_have_their_native_width_and_alignment_only)
 	v1_close(&v);
 }
 
-/* "Reads on this field return zero and writes are ignored." */
+/* V1-04: "Reads on this field return zero and writes are ignored." */
 TEST(reserved_reads_zero_and_ignores_writes)
 {
 	struct tiny tiny;
@@ -244,7 +245,7 @@ TEST(reserved_reads_zero_and_ignores_writes)
 	v1_close(&v);
 }
 
-/* "pending_bytes: (read only)", "data_offset: (read only)" */
+/* V1-05, V1-06: "pending_bytes: (read only)", "data_offset: (read only)" */
 TEST(read_only_fields_ignore_writes)
 {
 	struct tiny tiny;
@@ -346,8 +347,8 @@ TEST(a_fault_can_be_injected_at_every_register)
 	v1_close(&v);
 }
 
-/* "If an error occurs during the above sequences, the vendor driver can return an error code for next read() or
- * write() operation, which will terminate the loop." */
+/* V1-80: "If an error occurs during the above sequences, the vendor driver can return an error code for next
+ * read() or write() operation, which will terminate the loop." */
 TEST(an_iteration_goes_on_after_a_fault_without_loss)
 {
 	static const uint64_t offsets[] = { V1_PENDING_BYTES, V1_DATA_OFFSET, V1_DATA_SIZE };

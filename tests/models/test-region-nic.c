@@ -50,6 +50,8 @@ static void moves(enum vmig_v1_section section, uint64_t size)
 	v1_close(&b);
 }
 
+/* V1-20, V1-38: "Data provided through the migration region should be used to resume the device." ; "the driver
+ * should use the device state data received through the migration region to resume the device" */
 TEST(a_nic_moves_through_a_trapped_section)
 {
 	moves(VMIG_V1_SECTION_TRAPPED, 0);
