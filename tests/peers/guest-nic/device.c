@@ -126,7 +126,9 @@ void devices_start(bool poll)
 		struct device *dev = &devices[i];
 
 		dev->poll = poll;
-		if (!poll && !dev->n_vectors)
+		/* Again: a reset that the guest was not told of has undone it. */
+		pci_enable(dev->slot);
+		if (!poll)
 			dev->n_vectors = pci_enable_msi(dev->slot, i * VECTORS, dev->n_queues);
 		for (unsigned int n = 0; n < dev->n_queues; n++)
 			start_queue(dev, n);

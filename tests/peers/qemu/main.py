@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""main [--list] [--keep] [PATTERN...] : run the cells whose name has one of the patterns; without any, all of
+this run (FULL=1 in the environment: of all). TAP lines; what was measured follows each, as a comment."""
+import fnmatch
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from cells import all_cells
+from qmp import Failed
+from scenarios import SCENARIOS
+from vm import TOP, kill_all
+
+
+def place():
+    """A folder for what a cell makes: in memory where there is room, for it holds the machines' memory."""
+    shm = "/dev/shm"
+    try:
+        room = os.statvfs(shm)
+        roomy = os.access(shm, os.W_OK) and room.f_bavail * room.f_bsize > 1 << 30
+    except OSError:
+        roomy = False
+    folder = tempfile.mkdtemp(prefix="vmig-qemu.", dir=shm if roomy else None)
+    os.chmod(folder, 0o755)
+    return folder
+
+
+def cannot_be_had(qemu, known={}):
+    """Why there is no such QEMU here; None: there is."""
+    if qemu not in known:
+        out = subprocess.run([f"{TOP}/lab/qemu", "ready", qemu], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             check=False)
+        known[qemu] = out.stdout.strip().splitlines()[-1] if out.returncode else None
+    return known[qemu]
+
+
+def run(cell, folder):
+    """Returns the sentences of what is wrong, what was measured, and the last lines of the logs."""
+    pair = None
+    try:
+        pair = SCENARIOS[cell.scenario](cell, folder)
+        return pair.wrong, pair.facts, pair.logs() if pair.wrong else []
+    except Failed as failed:
+        logs = []
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(".log"):
+                with open(f"{folder}/{name}", "rb") as file:
+                    logs += [f"{name}: {line}" for line in file.read().decode(errors="replace").splitlines()[-15:]]
+        return [str(failed)], [], logs
+    finally:
+        kill_all()
+
+
+def report(cell, work, keep):
+    folder, start = f"{work}/{cell.name[:40]}", time.monotonic()
+    why = cannot_be_had(cell.qemu)
+    if why:
+        print(f"ok - qemu.{cell.name} # SKIP {why}", flush=True)
+        return True
+    os.mkdir(folder)
+    os.chmod(folder, 0o777 if cell.nobody else 0o700)
+    wrong, facts, logs = run(cell, folder)
+    print(f"{'not ok' if wrong else 'ok'} - qemu.{cell.name}")
+    for line in wrong + [f"  {line}" for line in logs]:
+        print(f"# {line}")
+    print(f"# {cell.name}: {'; '.join([f'{time.monotonic() - start:.1f} s'] + facts)}", flush=True)
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    return not wrong
+
+
+def main(words):
+    flags, patterns = [w for w in words if w.startswith("--")], [w for w in words if not w.startswith("--")]
+    cells = list(all_cells(bool(os.environ.get("FULL")) or bool(patterns)))
+    if patterns:
+        cells = [c for c in cells if any(fnmatch.fnmatch(c.name, f"*{p}*") for p in patterns)]
+    if "--list" in flags:
+        print("\n".join(c.name for c in cells))
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    work = place()
+    try:
+        good = [report(cell, work, "--keep" in flags) for cell in cells]
+    finally:
+        kill_all()
+        if "--keep" not in flags:
+            shutil.rmtree(work, ignore_errors=True)
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

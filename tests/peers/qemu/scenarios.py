@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scenarios - what happens in a cell. Each takes the cell and a folder, and returns a Pair with what it found."""
+from migration import Found, Pair, migration_time, wait_for
+from qmp import Failed, statuses
+from vm import Vm
+
+NIC_INJECT, INJECT_LOST = 0x28, 1
+
+# The values of device_state (v1), and the states (v2) that a whole migration goes through, as requests.
+V1_SOURCE = ["RUNNING|SAVING", "SAVING", "STOP"]
+V1_DESTINATION = ["RESUMING", "RUNNING"]
+PHASES = {
+    "nic": (["PRE_COPY", "PRE_COPY_P2P", "STOP_COPY", "STOP"], ["RESUMING", "RUNNING_P2P", "RUNNING"]),
+    "accel": (["STOP", "STOP_COPY", "STOP"], ["RESUMING", "RUNNING"]),
+}
+
+
+def migrate(cell, folder):
+    """Live, with both machines standing still for a moment at the end, to be compared."""
+    pair = Pair(cell, folder)
+    if cell.used:
+        pair.use_destination()
+    if cell.still:
+        pair.source.guest.ask("q")
+        pair.source.guest.settle()
+        before = [row["digest"] for row in pair.source.guest.ask("d")]
+    pair.set_up()
+    pair.start()
+    pair.finish()
+    pair.facts.append(migration_time(pair.source.qmp))
+    arrive(pair)
+    if cell.still:
+        after = [row["digest"] for row in pair.destination.guest.ask("d")]
+        pair.expect(before == after, f"state: the guest read digests {before}, and reads {after}")
+        pair.destination.guest.ask("r")
+    pair.check_work(pair.destination)
+    pair.check_events()
+    pair.check_phases(*((V1_SOURCE, V1_DESTINATION) if cell.v1 else PHASES[cell.model]))
+    if cell.devices > 1:
+        check_quiescence(pair)
+    pair.facts.append(pair.resets())
+    pair.end()
+    return pair
+
+
+def arrive(pair):
+    pair.check_memory()
+    digests = pair.digests()
+    pair.destination.qmp.do("cont")
+    pair.check_state(digests)
+
+
+def check_quiescence(pair):
+    """No device stops before all of them are quiet towards the others: the times of the source's transitions."""
+    devices = pair.source.info()
+    quiet = [device.time_of("PRE_COPY_P2P") for device in devices]
+    stopped = [device.time_of("STOP_COPY") for device in devices]
+    pair.expect(None not in quiet + stopped and max(quiet) < min(stopped),
+                f"quiescence: quiet at {quiet}, stopped at {stopped}")
+
+
+def cancel(cell, folder):
+    """migrate_cancel in one phase; then the guest runs on, and a migration after that succeeds."""
+    pair = Pair(cell, folder)
+    if cell.detail == "precopy":
+        pair.set_up(bandwidth=4 << 20)
+        pair.start()
+        pair.source.qmp.wait_status("active")
+        wait_for(lambda: pair.source.info()[0].saved > 1 << 20, "no data of the device in pre-copy")
+    elif cell.detail == "pre_switchover":
+        pair.set_up(pause=True)
+        pair.start()
+        pair.source.qmp.wait_status("pre-switchover")
+    else:
+        pair.set_up()
+        pair.start()
+        wait_for(lambda: pair.source.info()[0].state in ("STOP_COPY", "SAVING", "STOP"), "the source does not stop")
+    pair.source.qmp.do("migrate_cancel")
+    pair.source.qmp.wait_status("cancelled")
+    wait_for(lambda: pair.source.qmp.do("query-status")["status"] == "running", "the source does not run on")
+    pair.running(pair.source)
+    pair.source.qmp.forget()
+    pair.new_destination()
+    pair.set_up()
+    pair.start()
+    pair.finish()
+    arrive(pair)
+    pair.check_work(pair.destination)
+    pair.facts.append(pair.resets())
+    pair.end()
+    return pair
+
+
+def fault(cell, folder):
+    pair = Pair(cell, folder)
+    pair.set_up(flip="header" if cell.detail == "bad_stream" else None)
+    pair.start()
+    over = pair.source.qmp.wait(lambda events: [s for s in statuses(events) if s in ("completed", "failed")],
+                                "the end of the migration")[0]
+    pair.facts.append(f"QEMU says {over}")
+    if cell.expect == "late":
+        # Nothing in the protocol lets the destination say so: it comes when the source has been told that all is well.
+        pair.expect(over == "completed", f"QEMU says {over}: it can tell now?")
+        return pair
+    pair.expect(over == "failed", f"QEMU says {over}, not failed")
+    wait_for(lambda: pair.source.qmp.do("query-status")["status"] == "running", "the source does not run on")
+    if cell.expect == "reset":
+        # QEMU resets a device that it cannot bring back: the guest has to start it again.
+        pair.source.guest.ask("o" if cell.poll else "i")
+    pair.running(pair.source)
+    pair.facts.append(pair.resets())
+    return pair
+
+
+def red(cell, folder):
+    """A check is broken on purpose: it must find that, and no other may."""
+    pair = Pair(cell, folder)
+    pair.set_up(flip="data" if cell.detail == "flipped_bit" else None)
+    pair.start()
+    if cell.detail == "lost_record":
+        pair.source.qtest(f"writel {pair.registers[0] + NIC_INJECT:#x} {INJECT_LOST}")
+    pair.finish()
+    arrive(pair)
+    try:
+        pair.check_work(pair.destination, timeout=5)
+    except Failed as failed:
+        pair.wrong.append(f"records: {failed}")
+    found = sorted({sentence.split(":")[0] for sentence in pair.wrong})
+    pair.facts += [f"found: {sentence}" for sentence in pair.wrong]
+    pair.wrong = [] if cell.expect in found else [f"the check of {cell.expect} has found nothing"]
+    return pair
+
+
+def unmigrated(cell, folder):
+    """QEMU's own vfio-user client with one of our servers: the guest's driver works, for as long as it likes."""
+    vm = Vm(cell, "vm", folder)
+    vm.connect()
+    pair = Found()
+    if len(vm.guest.ready()) != cell.devices:
+        raise Failed("the guest does not find its device")
+    vm.guest.ask("i")
+    rows = vm.guest.wait_taken(10000)
+    pair.wrong += vm.guest.check()
+    pair.facts.append("%d records, %d interrupts" % (rows[0]["taken"], rows[0]["interrupts"]))
+    vm.guest.ask("q")
+    vm.guest.settle()
+    status = vm.quit()
+    if status:
+        pair.wrong.append(f"QEMU ends with status {status}")
+    return pair
+
+
+SCENARIOS = {"unmigrated": unmigrated, "migrate": migrate, "cancel": cancel, "fault": fault, "red": red}
