@@ -2,6 +2,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "bytes.h"
 
@@ -203,6 +204,27 @@ static bool base_tick(void *opaque, enum worker_level level, uint64_t elapsed_ns
 	return busy;
 }
 
+/* --- what it is --------------------------------------------------------------------------------- */
+
+static ssize_t base_opaque(void *opaque, void *buf)
+{
+	struct model_base *base = opaque;
+
+	return (ssize_t)image_head(&base->image, buf);
+}
+
+static int base_check_opaque(void *opaque, const void *data, size_t len, char *why, size_t why_size)
+{
+	struct model_base *base = opaque;
+	const char *reason = NULL;
+	int r = image_check_head(&base->image, data, len, &reason);
+
+	if (r)
+		snprintf(why, why_size, "%s", reason);
+	return r;
+}
+_Static_assert(IMAGE_HEAD_MAX <= VMIG_DEVICE_OPAQUE_MAX, "the head is the version data");
+
 static const struct vmig_model_ops base_ops = {
 	.step = base_step,
 	.lend = base_lend,
@@ -211,6 +233,8 @@ static const struct vmig_model_ops base_ops = {
 	.filled = base_filled,
 	.precopy_sizes = base_precopy_sizes,
 	.stop_copy_size = base_stop_copy_size,
+	.opaque = base_opaque,
+	.check_opaque = base_check_opaque,
 	.reset = base_reset,
 	.region_read = base_region_read,
 	.region_write = base_region_write,
@@ -226,14 +250,34 @@ static int check_registers(void *opaque, const uint8_t *registers, size_t len)
 
 static const struct image_ops image_ops = { .check = check_registers };
 
+/* What its loader takes: the same in all, but for the version. */
+static const char *describe(const struct model_setup *setup, const struct model_options *o, char *buf,
+			    size_t size)
+{
+	char attributes[200];
+
+	snprintf(attributes, sizeof(attributes),
+		 "\"pciid\": \"%04x%04x\", \"driver\": \"vmig-%s\", \"version\": \"%u.%u.%u\", "
+		 "\"state\": %llu, \"queues\": %u",
+		 (unsigned int)(setup->device & 0xffff), (unsigned int)(setup->device >> 16 & 0xffff),
+		 setup->name, o->version[0], o->version[1], o->version[2], (unsigned long long)o->state,
+		 setup->lanes - 1);
+	snprintf(buf, size, "{\"self\": [{%s}], \"compatible\": [{%s}]}", attributes, attributes);
+	return buf;
+}
+
 static int open_model(struct model_base *base, const struct model_setup *setup, struct vmig_device **ret)
 {
 	const struct model_options *o = &base->options;
 	/* What is saved late has no rounds. */
 	bool rounds = o->precopy && !setup->late;
+	char made[512];
+	const char *descriptor =
+		setup->descriptor ? setup->descriptor : describe(setup, o, made, sizeof(made));
 	struct vmig_model_config config = {
 		.name = setup->name,
 		.identity = setup->identity,
+		.descriptor = descriptor,
 		.migration_flags = VMIG_MIGRATION_STOP_COPY | (o->p2p ? VMIG_MIGRATION_P2P : 0) |
 				   (o->precopy ? VMIG_MIGRATION_PRE_COPY : 0),
 		.traits = VMIG_TRAIT_NO_POLL | (rounds ? VMIG_TRAIT_INFO_STARTS_ROUND : 0),
@@ -259,6 +303,11 @@ int model_base_open(struct model_base *base, const struct model_kind *kind, void
 	r = image_init(&base->image, setup->device, options->state, setup->lanes, &image_ops, base);
 	if (r)
 		return r;
+	image_set_release(&base->image,
+			  setup->release.major || setup->release.minor
+				  ? &setup->release
+				  : &(struct image_release){ .major = (uint16_t)options->version[0],
+							     .minor = (uint16_t)options->version[1] });
 	image_set_match(&base->image, setup->match, setup->match_len, setup->late);
 	r = worker_init(&base->worker, base_tick, base);
 	if (r)

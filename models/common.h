@@ -19,6 +19,8 @@ struct model_options {
 	bool p2p, precopy;
 	bool digest;               /* the state is digested when it has been loaded */
 	uint32_t type, aggregator; /* of a vgpu */
+	bool pv;                   /* of a vgpu: pv-mode has ppgtt and context, too */
+	uint32_t version[3];       /* x.y.z: what the descriptor says, and x.y the stream */
 	struct fault fault;
 };
 
@@ -49,6 +51,8 @@ struct model_setup {
 	uint32_t log;         /* VMIG_HAS_DMA_LOG or VMIG_HAS_IOMMU_LOG */
 	const uint8_t *match; /* @match_len bytes of match data, first in the stream; may be NULL */
 	size_t match_len;
+	const char *descriptor;            /* NULL: made of all this */
+	struct image_release release;      /* all zero: by the version, 0 features */
 	bool late;                         /* all but the match data is saved in STOP_COPY */
 	const struct vmig_region *regions; /* PCI_N_REGIONS */
 	const struct vmig_irq *irqs;       /* PCI_N_IRQS */

@@ -28,7 +28,7 @@ struct frame {
 	uint64_t offset; /* HELLO: the device; END: bytes of page data in all */
 	uint64_t length; /* HELLO: 0 */
 	uint64_t a, b;   /* HELLO: size of the memory, lanes */
-	uint64_t digest; /* FINAL: of its data */
+	uint64_t digest; /* FINAL: of its data; HELLO: struct image_release */
 	uint64_t chain;
 };
 

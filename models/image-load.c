@@ -33,11 +33,52 @@ static int bad(struct image_loader *load, int error)
 
 /* --- frames ---------------------------------------------------------------------------------- */
 
+/** NULL: good. */
+static const char *hello_fault(const struct image *image, const struct frame *f)
+{
+	const struct image_release *ours = &image->release;
+	uint16_t major = (uint16_t)f->digest, minor = (uint16_t)(f->digest >> 16);
+	uint64_t features = f->digest >> 32;
+
+	if (f->offset != image->device)
+		return "it is another kind of device";
+	if (major != ours->major)
+		return "its stream is of another major version";
+	if (minor > ours->minor)
+		return "its stream is of a newer minor version";
+	if (minor < ours->oldest)
+		return "its stream is of a minor version that is not read any more";
+	if (features & ~(uint64_t)ours->features)
+		return "it uses features that are not here";
+	if (f->b != image->lanes)
+		return "it has another number of queues";
+	return f->a != image->size ? "it has another size of state" : NULL;
+}
+
 static int load_hello(struct image *image, const struct frame *f)
 {
 	if (f->length)
 		return -EBADMSG;
-	return f->offset == image->device && f->a == image->size && f->b == image->lanes ? 0 : -EINVAL;
+	return hello_fault(image, f) ? -EINVAL : 0;
+}
+
+int image_check_head(const struct image *image, const uint8_t *head, size_t len, const char **ret_why)
+{
+	const uint8_t *hello = head + image->match_len;
+	struct frame f;
+
+	*ret_why = "the match data are others";
+	if (len < image->match_len || memcmp(head, image->match, image->match_len))
+		return -EINVAL;
+	*ret_why = "it is not the head of a stream of this kind";
+	if (len != image->match_len + IMAGE_FRAME)
+		return -EINVAL;
+	frame_decode(hello, &f);
+	if (f.magic != FRAME_MAGIC || f.version != FRAME_VERSION || f.kind != FRAME_HELLO || f.length ||
+	    f.chain != frame_chain(0, hello))
+		return -EBADMSG;
+	*ret_why = hello_fault(image, &f);
+	return *ret_why ? -EINVAL : 0;
 }
 
 static int load_pages(struct image *image, const struct frame *f)

@@ -154,11 +154,33 @@ static bool plan_tail(struct image *image)
 	return true;
 }
 
+/* HELLO: the device, its memory, its lanes, its release. */
+static struct frame hello_of(const struct image *image)
+{
+	const struct image_release *r = &image->release;
+
+	return (struct frame){
+		.kind = FRAME_HELLO,
+		.offset = image->device,
+		.a = image->size,
+		.b = image->lanes,
+		.digest = r->major | (uint64_t)r->minor << 16 | (uint64_t)r->features << 32,
+	};
+}
+
+size_t image_head(const struct image *image, uint8_t *buf)
+{
+	struct frame hello = hello_of(image);
+	uint64_t chain = 0;
+
+	memcpy(buf, image->match, image->match_len);
+	frame_encode(buf + image->match_len, &hello, &chain);
+	return image->match_len + IMAGE_FRAME;
+}
+
 static bool plan_next(struct image *image)
 {
-	struct frame hello = {
-		.kind = FRAME_HELLO, .offset = image->device, .a = image->size, .b = image->lanes
-	};
+	struct frame hello = hello_of(image);
 	struct image_saver *save = &image->save;
 
 	if (image->match_len && !save->matched) {

@@ -81,6 +81,11 @@ int image_init(struct image *image, uint64_t device, uint64_t size, unsigned int
 	return 0;
 }
 
+void image_set_release(struct image *image, const struct image_release *release)
+{
+	image->release = *release;
+}
+
 void image_set_match(struct image *image, const uint8_t *match, size_t len, bool late)
 {
 	image->match_len = MIN(len, IMAGE_MATCH_MAX);

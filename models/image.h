@@ -35,8 +35,16 @@
 #define IMAGE_FRAME       64u /* bytes of a frame's header */
 #define IMAGE_PLAN        7u  /* frames prepared at once: header and pages of each in one lend */
 #define IMAGE_WAITING_MAX 8192u
+#define IMAGE_HEAD_MAX    (IMAGE_MATCH_MAX + IMAGE_FRAME)
 #define IMAGE_STAGE       65536u
 #define IMAGE_MATCH_MAX   IMAGE_FRAME
+
+/** What a stream says of its writer, beside the device: who reads it must know it. */
+struct image_release {
+	uint16_t major, minor; /* of the stream's format */
+	uint16_t oldest;       /* minor that is read still */
+	uint16_t features;     /* bits: what the device uses; a reader must have all of them */
+};
 
 struct image_frame {
 	uint8_t header[IMAGE_FRAME];
@@ -90,6 +98,7 @@ struct image {
 	uint8_t match
 		[IMAGE_MATCH_MAX]; /* match data: the first bytes of the stream, before its first frame */
 	size_t match_len;
+	struct image_release release;
 	bool late; /* while the device runs, there is nothing but the match data to save */
 	uint8_t *memory;
 	uint64_t size, n_pages, n_words, stride;
@@ -152,6 +161,14 @@ uint64_t image_stop_copy_size(struct image *image, size_t registers_len);
 /* --- image-load.c -------------------------------------------------------------------------- */
 
 void image_load_start(struct image *image);
+/** Of power-on: 1.0, no features. Before the first save or load. */
+void image_set_release(struct image *image, const struct image_release *release);
+
+/** The bytes with which every stream of this device begins: match data and the HELLO frame. At most IMAGE_HEAD_MAX. */
+size_t image_head(const struct image *image, uint8_t *buf);
+/** Would the loader take a stream with this head? As image_filled(); *ret_why (static) ends a sentence. Changes nothing. */
+int image_check_head(const struct image *image, const uint8_t *head, size_t len, const char **ret_why);
+
 /** As in struct vmig_model_ops: -EBADMSG a corrupt stream, -EINVAL the stream of another device. */
 ssize_t image_room(struct image *image, size_t want, struct iovec *ret_iov, int *ret_n);
 int image_filled(struct image *image, size_t len);

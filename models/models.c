@@ -34,6 +34,7 @@ static const struct model_key nic_keys[] = {
 	{ "p2p", "on|off", "the P2P states (on)" },
 	{ "precopy", "on|off", "the PRE_COPY states (on)" },
 	{ "digest", "on|off", "digest the state when it has been loaded, for NIC_ARRIVED (off)" },
+	{ "version", "X.Y.Z", "what its descriptor and its stream say (1.0.0)" },
 	{ "fault", "WHERE:WHAT",
 	  "fail on purpose: an arc like STOP>STOP_COPY, read, write, load, precopy-info or "
 	  "reset; an errno like EIO, error or hang=TIME; :once" },
@@ -47,6 +48,7 @@ static const struct model_key accel_keys[] = {
 	{ "records", "N", "jobs that each queue does in a second (10000)" },
 	{ "precopy", "on|off", "the PRE_COPY state, with the match data only (off)" },
 	{ "digest", "on|off", "digest the state when it has been loaded, for NIC_ARRIVED (off)" },
+	{ "version", "X.Y.Z", "what its descriptor and its stream say (1.0.0)" },
 	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
 	{ NULL, NULL, NULL },
 };
@@ -60,6 +62,8 @@ static const struct model_key vgpu_keys[] = {
 	{ "records", "N", "frames that each engine draws in a second (1000)" },
 	{ "precopy", "on|off", "state is saved while it runs (on)" },
 	{ "digest", "on|off", "digest the state when it has been loaded, for NIC_ARRIVED (off)" },
+	{ "gvt-version", "vN", "of its descriptor and its stream: it reads its own and the one before (v1)" },
+	{ "pv-mode", "none|all", "what the device uses; all: none, ppgtt and context (none)" },
 	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
 	{ NULL, NULL, NULL },
 };
@@ -69,6 +73,7 @@ static const struct model_key serial_keys[] = {
 	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
 	{ "p2p", "on|off", "the P2P states (on)" },
 	{ "precopy", "on|off", "the PRE_COPY states (on)" },
+	{ "version", "X.Y.Z", "what its descriptor and its stream say (1.0.0)" },
 	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
 	{ NULL, NULL, NULL },
 };
@@ -81,11 +86,25 @@ static const struct model {
 } models[] = {
 	{ &infos[0],
 	  nic_keys,
-	  { .state = 16u << 20, .queues = 2, .records = 10000, .p2p = true, .precopy = true },
+	  { .state = 16u << 20,
+	    .queues = 2,
+	    .records = 10000,
+	    .p2p = true,
+	    .precopy = true,
+	    .version = { 1 } },
 	  nic_open },
-	{ &infos[1], accel_keys, { .state = 16u << 20, .queues = 2, .records = 10000 }, accel_open },
-	{ &infos[2], vgpu_keys, { .records = 1000, .precopy = true, .type = 4, .aggregator = 1 }, vgpu_open },
-	{ &infos[3], serial_keys, { .state = 4096, .p2p = true, .precopy = true }, serial_open },
+	{ &infos[1],
+	  accel_keys,
+	  { .state = 16u << 20, .queues = 2, .records = 10000, .version = { 1 } },
+	  accel_open },
+	{ &infos[2],
+	  vgpu_keys,
+	  { .records = 1000, .precopy = true, .type = 4, .aggregator = 1, .version = { 0, 1 } },
+	  vgpu_open },
+	{ &infos[3],
+	  serial_keys,
+	  { .state = 4096, .p2p = true, .precopy = true, .version = { 1 } },
+	  serial_open },
 };
 
 __attribute__((format(printf, 3, 4))) static int fail(struct vmig_error *error, int code, const char *format,
@@ -209,15 +228,57 @@ static int set_fault(struct model_options *o, const char *value, const char **re
 	return fault_parse(value, &o->fault, ret_why);
 }
 
+static int set_version(struct model_options *o, const char *value, const char **ret_why)
+{
+	unsigned int v[3];
+	int n = 0;
+
+	*ret_why = "is not X.Y.Z, each at most 65535";
+	if (sscanf(value, "%5u.%5u.%5u%n", &v[0], &v[1], &v[2], &n) != 3 || value[n])
+		return -EINVAL;
+	for (int i = 0; i < 3; i++) {
+		o->version[i] = v[i];
+		if (v[i] > UINT16_MAX)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int set_gvt_version(struct model_options *o, const char *value, const char **ret_why)
+{
+	uint64_t n;
+
+	*ret_why = "is not v1 to v99";
+	if (*value != 'v' || parse_size(value + 1, &n) || !n || n > 99)
+		return -EINVAL;
+	o->version[1] = (uint32_t)n;
+	return 0;
+}
+
+static int set_pv_mode(struct model_options *o, const char *value, const char **ret_why)
+{
+	*ret_why = "is neither none nor all";
+	o->pv = !strcmp(value, "all");
+	return o->pv || !strcmp(value, "none") ? 0 : -EINVAL;
+}
+
 static const struct setter {
 	const char *key;
 	int (*set)(struct model_options *o, const char *value, const char **ret_why);
 } setters[] = {
-	{ "state", set_state },   { "dirty-rate", set_dirty_rate },
-	{ "queues", set_queues }, { "records", set_records },
-	{ "p2p", set_p2p },       { "precopy", set_precopy },
-	{ "digest", set_digest }, { "fault", set_fault },
-	{ "type", set_type },     { "aggregator", set_aggregator },
+	{ "state", set_state },
+	{ "dirty-rate", set_dirty_rate },
+	{ "queues", set_queues },
+	{ "records", set_records },
+	{ "p2p", set_p2p },
+	{ "precopy", set_precopy },
+	{ "digest", set_digest },
+	{ "fault", set_fault },
+	{ "version", set_version },
+	{ "gvt-version", set_gvt_version },
+	{ "pv-mode", set_pv_mode },
+	{ "type", set_type },
+	{ "aggregator", set_aggregator },
 };
 
 /* --- the spec ------------------------------------------------------------------------------------ */

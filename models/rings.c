@@ -331,6 +331,8 @@ int rings_open(const struct rings_setup *setup, const struct model_options *opti
 		.match = setup->match,
 		.match_len = setup->match_len,
 		.late = setup->late,
+		.descriptor = setup->descriptor,
+		.release = setup->release,
 		.regions = regions,
 		.irqs = irqs,
 	};

@@ -54,6 +54,8 @@ struct rings_setup {
 	const uint8_t *match;
 	size_t match_len;
 	bool late;
+	const char *descriptor; /* as in struct model_setup */
+	struct image_release release;
 	/** Make the records of @batch, with all DMA that has to come before they are seen. Without the lock. */
 	int (*make)(struct rings *rings, struct rings_batch *batch, uint8_t *records);
 	/** The registers of BAR 0 that no other model has; NULL: none. With the lock. */

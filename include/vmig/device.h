@@ -46,6 +46,8 @@ struct vmig_device;
 #define VMIG_TRAIT_TRANSACTION_SIZES (1u << 7) /* pieces must be written in the sizes they were read (v1) */
 #define VMIG_TRAIT_LENDS             (1u << 8) /* vmig_session_lend() copies nothing */
 #define VMIG_TRAIT_ROOMS             (1u << 9) /* vmig_session_room() copies nothing */
+/* The stream starts with the driver's version data, and the driver judges them when they are written. */
+#define VMIG_TRAIT_MATCH_FIRST (1u << 10)
 
 /* Optional queries that the device answers. */
 #define VMIG_HAS_PRECOPY_INFO   (1u << 0) /* vmig_session_query_precopy() */
@@ -131,6 +133,31 @@ int vmig_device_reset(struct vmig_device *dev);
 
 /** Estimate of the bytes that STOP_COPY will yield; in any state. -EOPNOTSUPP: not offered. */
 int vmig_device_query_stop_copy_size(struct vmig_device *dev, uint64_t *ret_bytes);
+
+/* --- what it is, for a decision before anything moves ------------------------------------- */
+
+/** The most bytes that a device's own descriptor and its driver's version data may have. */
+#define VMIG_DEVICE_DESCRIPTOR_MAX (32u << 10)
+#define VMIG_DEVICE_OPAQUE_MAX     4096u
+
+/** The device's descriptor, JSON (vmig-descriptor(5)) with a NUL at its end, for the caller to free(). In any state.
+ *  -EOPNOTSUPP: it publishes none. -EPROTO: what it publishes is none. */
+int vmig_device_query_descriptor(struct vmig_device *dev, char **ret_json);
+
+/**
+ * The driver's version data: what the driver of a destination judges. Read while the device runs; a driver that tells it
+ * only at the head of its stream (VMIG_TRAIT_MATCH_FIRST) is taken to PRE_COPY for that, and back to RUNNING.
+ * At most VMIG_DEVICE_OPAQUE_MAX bytes into @buf; *ret_len is their number, never 0.
+ * -EOPNOTSUPP: it has none, or none that could be had in the state that it is in. Else as vmig_device_set_state().
+ */
+int vmig_device_query_opaque(struct vmig_device *dev, void *buf, size_t *ret_len);
+
+/**
+ * Would the driver take a stream of a device with this version data? A driver that can only tell from the head of a
+ * stream is fed it: the device must be idle (RUNNING without a user), and is reset afterwards.
+ * Returns 0; -EOPNOTSUPP: it cannot tell; another: no, vmig_device_query_error() has the driver's reason.
+ */
+int vmig_device_check_opaque(struct vmig_device *dev, const void *data, size_t len);
 
 /* --- regions ------------------------------------------------------------------------------ */
 

@@ -57,6 +57,15 @@ struct vmig_model_ops {
 	int (*precopy_sizes)(void *opaque, struct vmig_precopy *ret);
 	int (*stop_copy_size)(void *opaque, uint64_t *ret_bytes);
 
+	/**
+	 * The driver's version data, and its verdict over another device's: vmig_device_query_opaque(). Both or neither.
+	 * opaque fills @buf (of VMIG_DEVICE_OPAQUE_MAX bytes) and returns the length. check_opaque returns 0 or a negative
+	 * errno and says why in @why (of @why_size bytes), as the rest of a sentence; it must not change the device. They
+	 * may come beside any other callback, so they look at what is constant.
+	 */
+	ssize_t (*opaque)(void *opaque, void *buf);
+	int (*check_opaque)(void *opaque, const void *data, size_t len, char *why, size_t why_size);
+
 	/** Back to the state of power-on; the machine is in RUNNING afterwards. NULL: no reset. */
 	int (*reset)(void *opaque);
 
@@ -77,6 +86,7 @@ struct vmig_model_ops {
 struct vmig_model_config {
 	const char *name;         /* "nic" */
 	const char *identity;     /* see struct vmig_device_info */
+	const char *descriptor;   /* JSON: vmig-descriptor(5); NULL: it publishes none. Copied */
 	uint64_t migration_flags; /* VMIG_MIGRATION_*; 0: does not migrate */
 	uint32_t traits; /* VMIG_TRAIT_LATE_VALIDATION and the like; LENDS and ROOMS follow from the ops */
 	uint32_t

@@ -26,6 +26,7 @@ struct vmig_model {
 	struct vmig_model_ops ops;
 	void *opaque;
 	uint64_t migration_flags;
+	char *descriptor; /* NULL: none is published */
 	uint32_t n_regions, n_ioeventfds;
 	struct vmig_region *regions;
 	struct vmig_ioeventfd *ioeventfds;

@@ -37,6 +37,42 @@ static int query_stop_copy_size(void *p, uint64_t *ret, struct vmig_error *error
 	return r < 0 ? r : 0;
 }
 
+static int query_descriptor(void *p, char **ret, struct vmig_error *error)
+{
+	struct vmig_model *model = p;
+
+	if (!model->descriptor)
+		return vmig_fault(error, -EOPNOTSUPP, "DESCRIPTOR", "the device publishes no descriptor");
+	*ret = strdup(model->descriptor);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int query_opaque(void *p, void *buf, size_t *ret_len, struct vmig_error *error)
+{
+	struct vmig_model *model = p;
+	ssize_t len;
+
+	if (!model->ops.opaque)
+		return vmig_fault(error, -EOPNOTSUPP, "OPAQUE", "the device has no version data");
+	len = model->ops.opaque(model->opaque, buf);
+	if (len < 0)
+		return (int)len;
+	*ret_len = (size_t)len;
+	return 0;
+}
+
+static int check_opaque(void *p, const void *data, size_t len, struct vmig_error *error)
+{
+	struct vmig_model *model = p;
+	char why[160] = "it is not what the driver takes";
+	int r;
+
+	if (!model->ops.check_opaque)
+		return vmig_fault(error, -EOPNOTSUPP, "OPAQUE_CHECK", "the device cannot tell");
+	r = model->ops.check_opaque(model->opaque, data, len, why, sizeof(why));
+	return r < 0 ? vmig_fault(error, r, "OPAQUE_CHECK", "the driver refuses it: %s", why) : 0;
+}
+
 static int query_region(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error)
 {
 	*ret = ((struct vmig_model *)p)->regions[index];
@@ -152,6 +188,7 @@ static void free_model(struct vmig_model *model)
 	free(model->ioeventfd_regions);
 	free(model->ioeventfds);
 	free(model->regions);
+	free(model->descriptor);
 	free(model);
 }
 
@@ -196,6 +233,9 @@ static const struct vmig_provider_ops provider_ops = {
 	.set_state = set_state,
 	.reset = reset,
 	.query_stop_copy_size = query_stop_copy_size,
+	.query_descriptor = query_descriptor,
+	.query_opaque = query_opaque,
+	.check_opaque = check_opaque,
 	.query_region = query_region,
 	.region_read = region_read,
 	.region_write = region_write,
@@ -254,6 +294,10 @@ static bool good_config(const struct vmig_model_ops *ops, const struct vmig_mode
 	/* Cut short, two different devices might be taken for the same. */
 	if (strlen(config->identity) >= VMIG_IDENTITY_MAX)
 		return false;
+	if (config->descriptor && strlen(config->descriptor) >= VMIG_DEVICE_DESCRIPTOR_MAX)
+		return false;
+	if (!ops->opaque != !ops->check_opaque)
+		return false;
 	if ((config->has & ~(VMIG_HAS_REINIT | VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG)) ||
 	    (config->traits & (VMIG_TRAIT_LENDS | VMIG_TRAIT_ROOMS)))
 		return false;
@@ -307,7 +351,10 @@ static struct vmig_model *new_model(const struct vmig_model_ops *ops, void *opaq
 	model->ioeventfds = copy_array(config->ioeventfds, config->n_ioeventfds, sizeof(*config->ioeventfds));
 	model->ioeventfd_regions =
 		copy_array(config->ioeventfd_regions, config->n_ioeventfds, sizeof(uint32_t));
-	if (!model->regions || !model->ioeventfds || !model->ioeventfd_regions) {
+	if (config->descriptor)
+		model->descriptor = strdup(config->descriptor);
+	if (!model->regions || !model->ioeventfds || !model->ioeventfd_regions ||
+	    !model->descriptor != !config->descriptor) {
 		free_model(model);
 		return NULL;
 	}

@@ -128,6 +128,27 @@ static int dma_log_report(void *p, uint64_t iova, uint64_t length, uint64_t page
 			      error);
 }
 
+static int query_descriptor(void *p, char **ret, struct vmig_error *error)
+{
+	struct vmig_v1 *v = p;
+
+	return vmig_v1_passed(v, vmig_device_query_descriptor(v->inner, ret), error);
+}
+
+static int query_opaque(void *p, void *buf, size_t *ret_len, struct vmig_error *error)
+{
+	struct vmig_v1 *v = p;
+
+	return vmig_v1_passed(v, vmig_device_query_opaque(v->inner, buf, ret_len), error);
+}
+
+static int check_opaque(void *p, const void *data, size_t len, struct vmig_error *error)
+{
+	struct vmig_v1 *v = p;
+
+	return vmig_v1_passed(v, vmig_device_check_opaque(v->inner, data, len), error);
+}
+
 /* --- the layout --------------------------------------------------------------------------- */
 
 /*
@@ -223,6 +244,9 @@ static const struct vmig_provider_ops provider_ops = {
 	.close = provider_close,
 	.set_timeout = set_timeout,
 	.reset = reset,
+	.query_descriptor = query_descriptor,
+	.query_opaque = query_opaque,
+	.check_opaque = check_opaque,
 	.query_region = query_region,
 	.region_read = region_read,
 	.region_write = region_write,

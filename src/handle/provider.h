@@ -53,6 +53,12 @@ struct vmig_provider_ops {
 	int (*reset)(void *p, struct vmig_error *error);
 	int (*query_stop_copy_size)(void *p, uint64_t *ret, struct vmig_error *error);
 
+	/** JSON, from malloc(); at most VMIG_DEVICE_DESCRIPTOR_MAX bytes are passed on. */
+	int (*query_descriptor)(void *p, char **ret, struct vmig_error *error);
+	/** NULL: by the head of the stream, where there is VMIG_TRAIT_MATCH_FIRST. @buf has VMIG_DEVICE_OPAQUE_MAX bytes. */
+	int (*query_opaque)(void *p, void *buf, size_t *ret_len, struct vmig_error *error);
+	int (*check_opaque)(void *p, const void *data, size_t len, struct vmig_error *error);
+
 	int (*query_region)(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error);
 	int (*region_read)(void *p, uint32_t index, uint64_t offset, void *buf, size_t len,
 			   struct vmig_error *error);

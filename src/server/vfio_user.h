@@ -89,6 +89,9 @@ int vmig_served_data_read(struct vmig_served *s, struct vmig_slink_msg *m);
 int vmig_served_data_write(struct vmig_served *s, struct vmig_slink_msg *m);
 int vmig_served_precopy_info(struct vmig_served *s, struct vmig_slink_msg *m);
 int vmig_served_identity(struct vmig_served *s, struct vmig_slink_msg *m);
+int vmig_served_descriptor(struct vmig_served *s, struct vmig_slink_msg *m);
+int vmig_served_opaque(struct vmig_served *s, struct vmig_slink_msg *m);
+int vmig_served_opaque_check(struct vmig_served *s, struct vmig_slink_msg *m);
 
 /** The DMA log's features. @c is behind struct vmig_vu_feature. */
 int vmig_served_log_start(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c);

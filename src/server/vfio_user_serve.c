@@ -28,8 +28,16 @@ static const struct command commands[] = {
 	[VMIG_VU_MIG_DATA_WRITE] = { vmig_served_data_write },
 };
 
-static const struct command precopy_info = { vmig_served_precopy_info, VMIG_VU_CAP_PRECOPY_INFO };
-static const struct command identity = { vmig_served_identity, VMIG_VU_CAP_DEVICE_INFO };
+/* From VMIG_VU_MIG_PRECOPY_INFO on. */
+static const struct command experimental[] = {
+	{ vmig_served_precopy_info, VMIG_VU_CAP_PRECOPY_INFO },
+	{ vmig_served_identity, VMIG_VU_CAP_DEVICE_INFO },
+	{ vmig_served_descriptor, VMIG_VU_CAP_COMPAT },
+	{ vmig_served_opaque, VMIG_VU_CAP_COMPAT },
+	{ vmig_served_opaque_check, VMIG_VU_CAP_COMPAT },
+};
+_Static_assert(VMIG_VU_DEVICE_OPAQUE_CHECK - VMIG_VU_MIG_PRECOPY_INFO + 1 == ARRAY_SIZE(experimental),
+	       "in the order of the commands");
 
 static const struct command *find_command(const struct vmig_served *s, uint16_t number)
 {
@@ -37,10 +45,8 @@ static const struct command *find_command(const struct vmig_served *s, uint16_t 
 
 	if (number < ARRAY_SIZE(commands))
 		c = &commands[number];
-	else if (number == VMIG_VU_MIG_PRECOPY_INFO)
-		c = &precopy_info;
-	else if (number == VMIG_VU_DEVICE_IDENTITY)
-		c = &identity;
+	else if (number >= VMIG_VU_MIG_PRECOPY_INFO && number <= VMIG_VU_DEVICE_OPAQUE_CHECK)
+		c = &experimental[number - VMIG_VU_MIG_PRECOPY_INFO];
 	return c && c->serve && (s->caps.present & c->cap) == c->cap ? c : NULL;
 }
 

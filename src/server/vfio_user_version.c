@@ -48,6 +48,10 @@ static void agree_features(const struct vmig_served *s, const struct vmig_vu_cap
 		ours->present |= VMIG_VU_CAP_DEVICE_INFO;
 		ours->device_info = true;
 	}
+	if (proposed(theirs, VMIG_VU_CAP_COMPAT) && theirs->compat && !s->plain) {
+		ours->present |= VMIG_VU_CAP_COMPAT;
+		ours->compat = true;
+	}
 }
 
 /* The socket for our own commands: our end is kept, the client's goes with the answer. */

@@ -9,6 +9,27 @@ int vmig_v1u_keep(struct vmig_v1u *v, int r, struct vmig_error *error)
 	return r;
 }
 
+int vmig_v1u_query_descriptor(void *p, char **ret, struct vmig_error *error)
+{
+	struct vmig_v1u *v = p;
+
+	return vmig_v1u_keep(v, vmig_device_query_descriptor(v->dev, ret), error);
+}
+
+int vmig_v1u_query_opaque(void *p, void *buf, size_t *ret_len, struct vmig_error *error)
+{
+	struct vmig_v1u *v = p;
+
+	return vmig_v1u_keep(v, vmig_device_query_opaque(v->dev, buf, ret_len), error);
+}
+
+int vmig_v1u_check_opaque(void *p, const void *data, size_t len, struct vmig_error *error)
+{
+	struct vmig_v1u *v = p;
+
+	return vmig_v1u_keep(v, vmig_device_check_opaque(v->dev, data, len), error);
+}
+
 static int hidden(struct vmig_error *error)
 {
 	return vmig_fault(error, -EINVAL, "region", "the migration region belongs to who drives it");

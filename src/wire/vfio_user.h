@@ -59,6 +59,9 @@ enum vmig_vu_command {
 	/* Experimental: only to a peer that agreed to "x-vmig" in VERSION. */
 	VMIG_VU_MIG_PRECOPY_INFO = 0x7601,
 	VMIG_VU_DEVICE_IDENTITY = 0x7602,
+	VMIG_VU_DEVICE_DESCRIPTOR = 0x7603,
+	VMIG_VU_DEVICE_OPAQUE = 0x7604,
+	VMIG_VU_DEVICE_OPAQUE_CHECK = 0x7605,
 };
 
 /** "REGION_READ", or NULL if this library does not know the command. */
@@ -132,8 +135,9 @@ uint32_t vmig_vu_fixed_size(const struct vmig_vu_header *h);
 #define VMIG_VU_CAP_TWIN_FD_INDEX      (1u << 5) /* replies only */
 #define VMIG_VU_CAP_WRITE_MULTIPLE     (1u << 6)
 #define VMIG_VU_CAP_MIGRATION          (1u << 7)
-#define VMIG_VU_CAP_PRECOPY_INFO       (1u << 8) /* x-vmig.precopy_info */
-#define VMIG_VU_CAP_DEVICE_INFO        (1u << 9) /* x-vmig.device_info */
+#define VMIG_VU_CAP_PRECOPY_INFO       (1u << 8)  /* x-vmig.precopy_info */
+#define VMIG_VU_CAP_DEVICE_INFO        (1u << 9)  /* x-vmig.device_info */
+#define VMIG_VU_CAP_COMPAT             (1u << 20) /* x-vmig.compat */
 
 /** After decoding, one that was not named has the protocol's default. Encoding names those in @present. */
 struct vmig_vu_caps {
@@ -146,7 +150,7 @@ struct vmig_vu_caps {
 	uint32_t twin_fd_index; /* which of the reply's descriptors is the twin socket */
 	bool write_multiple;
 	uint64_t migration_pgsize, migration_max_bitmap_size; /* 0: not named */
-	bool precopy_info, device_info;
+	bool precopy_info, device_info, compat;
 };
 
 /** The protocol's defaults, nothing present. */
@@ -438,7 +442,7 @@ MUST_USE int vmig_vu_mig_data_decode(struct vmig_cursor *c, const struct vmig_vu
 				     struct vmig_vu_mig_data *ret);
 void vmig_vu_mig_data_encode(struct vmig_cursor *c, const struct vmig_vu_mig_data *m);
 
-/* --- experimental: MIG_PRECOPY_INFO, DEVICE_IDENTITY -------------------------------------- */
+/* --- experimental: MIG_PRECOPY_INFO, DEVICE_IDENTITY, what tells compatibility -------------------------------------- */
 
 /** The requests of both. */
 #define VMIG_VU_QUERY_SIZE 8u
@@ -470,5 +474,22 @@ struct vmig_vu_identity {
 /** -EPROTO: no NUL, or characters that are not printable ASCII. -E2BIG: longer than VMIG_IDENTITY_MAX. */
 MUST_USE int vmig_vu_identity_decode(struct vmig_cursor *c, struct vmig_vu_identity *ret);
 void vmig_vu_identity_encode(struct vmig_cursor *c, const struct vmig_vu_identity *m);
+
+#define VMIG_VU_BLOB_SIZE 16u /* without the bytes */
+/**
+ * Bytes: the reply of DEVICE_DESCRIPTOR (JSON without a NUL), that of DEVICE_OPAQUE, the request of DEVICE_OPAQUE_CHECK, and
+ * its reply, of which @code is the verdict: 0 or the errno with which the driver refuses, and the bytes say why, in words.
+ */
+struct vmig_vu_blob {
+	uint32_t argsz, flags; /* flags are 0 */
+	uint32_t code;         /* 0 but in the verdict */
+	uint32_t len;
+	const uint8_t
+		*bytes; /* decoded: in the message; NULL to be encoded: they are put behind by the caller */
+};
+
+/** -EPROTO: not as long as it says, flags, a code that is no errno. -E2BIG: more than @max bytes. */
+MUST_USE int vmig_vu_blob_decode(struct vmig_cursor *c, uint32_t max, struct vmig_vu_blob *ret);
+void vmig_vu_blob_encode(struct vmig_cursor *c, const struct vmig_vu_blob *m);
 
 #endif

@@ -349,3 +349,34 @@ void vmig_vu_identity_encode(struct vmig_cursor *c, const struct vmig_vu_identit
 	vmig_cursor_put(c, m->identity, len);
 	vmig_cursor_put_u8(c, 0);
 }
+
+int vmig_vu_blob_decode(struct vmig_cursor *c, uint32_t max, struct vmig_vu_blob *ret)
+{
+	struct vmig_vu_blob m;
+
+	m.argsz = vmig_cursor_u32(c);
+	m.flags = vmig_cursor_u32(c);
+	m.code = vmig_cursor_u32(c);
+	m.len = vmig_cursor_u32(c);
+	if (!vmig_cursor_ok(c) || m.argsz < VMIG_VU_BLOB_SIZE || m.flags || m.code > 4095)
+		return -EPROTO;
+	if (m.len > max)
+		return -E2BIG;
+	if (m.len != c->left)
+		return -EPROTO;
+	m.bytes = vmig_cursor_bytes(c, m.len);
+	if (!vmig_cursor_ok(c))
+		return -EPROTO;
+	*ret = m;
+	return 0;
+}
+
+void vmig_vu_blob_encode(struct vmig_cursor *c, const struct vmig_vu_blob *m)
+{
+	vmig_cursor_put_u32(c, m->argsz);
+	vmig_cursor_put_u32(c, m->flags);
+	vmig_cursor_put_u32(c, m->code);
+	vmig_cursor_put_u32(c, m->len);
+	if (m->bytes)
+		vmig_cursor_put(c, m->bytes, m->len);
+}

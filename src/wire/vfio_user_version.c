@@ -117,7 +117,10 @@ static int x_vmig_decode(const json_t *all, struct vmig_vu_caps *caps)
 	r = note(caps, VMIG_VU_CAP_PRECOPY_INFO, get_bool(ours, "precopy_info", &caps->precopy_info));
 	if (r < 0)
 		return r;
-	return note(caps, VMIG_VU_CAP_DEVICE_INFO, get_bool(ours, "device_info", &caps->device_info));
+	r = note(caps, VMIG_VU_CAP_DEVICE_INFO, get_bool(ours, "device_info", &caps->device_info));
+	if (r < 0)
+		return r;
+	return note(caps, VMIG_VU_CAP_COMPAT, get_bool(ours, "compat", &caps->compat));
 }
 
 static int numbers_decode(const json_t *all, struct vmig_vu_caps *caps)
@@ -252,6 +255,8 @@ static json_t *x_vmig_encode(const struct vmig_vu_caps *caps)
 	if (!r)
 		r = put(ours, "device_info", caps->present & VMIG_VU_CAP_DEVICE_INFO,
 			json_boolean(caps->device_info));
+	if (!r)
+		r = put(ours, "compat", caps->present & VMIG_VU_CAP_COMPAT, json_boolean(caps->compat));
 	return r ? NULL : steal_ptr(ours);
 }
 
@@ -275,7 +280,8 @@ static json_t *caps_encode(const struct vmig_vu_caps *caps)
 			   json_boolean(caps->write_multiple));
 	r = r ?: put(all, "migration", p & VMIG_VU_CAP_MIGRATION, migration_encode(caps));
 	r = r
-		    ?: put(all, "x-vmig", p & (VMIG_VU_CAP_PRECOPY_INFO | VMIG_VU_CAP_DEVICE_INFO),
+		    ?: put(all, "x-vmig",
+			   p & (VMIG_VU_CAP_PRECOPY_INFO | VMIG_VU_CAP_DEVICE_INFO | VMIG_VU_CAP_COMPAT),
 			   x_vmig_encode(caps));
 	return r ? NULL : steal_ptr(all);
 }

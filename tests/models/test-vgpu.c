@@ -160,13 +160,34 @@ TEST(another_process_takes_over)
 	move("vgpu,state=64K,records=100000", true);
 }
 
-TEST(the_stream_of_another_type_or_number_is_refused)
+/* As the list of the i915 example has it: two V5_4 are one V5_2. */
+TEST(as_many_engines_of_another_type_take_the_stream)
 {
-	/* All of the same size and with as many engines. */
-	static const char *const others[] = { "vgpu,type=i915-GVTg_V5_4,state=64K,aggregator=4",
-					      "vgpu,type=i915-GVTg_V5_2,state=64K,aggregator=4",
-					      "nic,state=256K,queues=4" };
-	struct vmig_device *from = rig_open("vgpu,type=i915-GVTg_V5_2,state=128K,aggregator=2");
+	struct vmig_device *from = rig_open("vgpu,type=i915-GVTg_V5_2"), *to = rig_open("vgpu,aggregator=2");
+	struct vmig_session *load = rig_start(to, VMIG_STATE_RESUMING);
+	struct bytes b = { 0 };
+
+	rig_set(from, VMIG_STATE_STOP);
+	rig_save_all(from, &b);
+	ck_assert_int_eq(rig_load(load, b.data, b.len, 1 << 20), 0);
+	rig_set(to, VMIG_STATE_STOP);
+	ck_assert_uint_eq(rig_digest(to), rig_digest(from));
+	vmig_session_close(load);
+	vmig_device_close(to);
+	vmig_device_close(from);
+	bytes_free(&b);
+}
+
+TEST(the_stream_of_another_number_or_release_is_refused)
+{
+	static const char *const others[] = {
+		"vgpu,type=i915-GVTg_V5_4,state=64K,aggregator=2,gvt-version=v2",
+		"vgpu,type=i915-GVTg_V5_2,state=64K,aggregator=4,gvt-version=v2",
+		"vgpu,type=i915-GVTg_V5_2,state=128K,aggregator=2,gvt-version=v1",
+		"vgpu,type=i915-GVTg_V5_2,state=128K,aggregator=2,gvt-version=v4", "nic,state=256K,queues=4"
+	};
+	struct vmig_device *from =
+		rig_open("vgpu,type=i915-GVTg_V5_2,state=128K,aggregator=2,gvt-version=v2");
 	struct bytes b = { 0 };
 
 	rig_set(from, VMIG_STATE_STOP);
@@ -202,4 +223,5 @@ TEST(faults_are_noticed_in_frames)
 HARNESS("vgpu", T(it_migrates_by_v1_only), T(the_section_is_chosen_by_who_opens_it),
 	T(types_and_the_aggregator_have_their_resources), T(bad_types_and_numbers_are_explained),
 	T(a_busy_vgpu_moves_whole), T(several_of_one_type_move_as_one), T(another_process_takes_over),
-	T(the_stream_of_another_type_or_number_is_refused), T(faults_are_noticed_in_frames))
+	T(as_many_engines_of_another_type_take_the_stream),
+	T(the_stream_of_another_number_or_release_is_refused), T(faults_are_noticed_in_frames))

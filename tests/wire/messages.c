@@ -62,6 +62,12 @@ const struct kind message_kinds[] = {
 	{ "precopy-info-reply", VMIG_VU_MIG_PRECOPY_INFO, true },
 	{ "identity", VMIG_VU_DEVICE_IDENTITY, false },
 	{ "identity-reply", VMIG_VU_DEVICE_IDENTITY, true },
+	{ "descriptor", VMIG_VU_DEVICE_DESCRIPTOR, false },
+	{ "descriptor-reply", VMIG_VU_DEVICE_DESCRIPTOR, true },
+	{ "opaque", VMIG_VU_DEVICE_OPAQUE, false },
+	{ "opaque-reply", VMIG_VU_DEVICE_OPAQUE, true },
+	{ "opaque-check", VMIG_VU_DEVICE_OPAQUE_CHECK, false },
+	{ "opaque-check-reply", VMIG_VU_DEVICE_OPAQUE_CHECK, true },
 };
 const unsigned int message_n_kinds = ARRAY_SIZE(message_kinds);
 
@@ -172,8 +178,31 @@ static int bulk_decode(struct vmig_cursor *c, struct message *m)
 	return r || is_read != vmig_vu_is_reply(&m->h) ? r : take_data(c, count, m);
 }
 
+static bool has_blob(const struct vmig_vu_header *h)
+{
+	return h->command == VMIG_VU_DEVICE_OPAQUE_CHECK ||
+	       (vmig_vu_is_reply(h) &&
+		(h->command == VMIG_VU_DEVICE_DESCRIPTOR || h->command == VMIG_VU_DEVICE_OPAQUE));
+}
+
+static int blob_decode(struct vmig_cursor *c, struct message *m)
+{
+	uint32_t max = m->h.command == VMIG_VU_DEVICE_DESCRIPTOR ? VMIG_DEVICE_DESCRIPTOR_MAX
+								 : VMIG_DEVICE_OPAQUE_MAX;
+	int r = vmig_vu_blob_decode(c, max, &m->blob);
+
+	if (r)
+		return r;
+	m->data = m->blob.len ? m->blob.bytes : NULL;
+	m->data_len = m->blob.len;
+	m->blob.bytes = NULL;
+	return 0;
+}
+
 static int query_or_reply_decode(struct vmig_cursor *c, struct message *m)
 {
+	if (has_blob(&m->h))
+		return blob_decode(c, m);
 	if (!vmig_vu_is_reply(&m->h))
 		return vmig_vu_query_decode(c, &m->query);
 	if (m->h.command == VMIG_VU_MIG_PRECOPY_INFO)
@@ -220,6 +249,9 @@ int message_decode_payload(const struct vmig_vu_header *h, struct vmig_cursor *c
 		return feature_decode(c, m);
 	case VMIG_VU_MIG_PRECOPY_INFO:
 	case VMIG_VU_DEVICE_IDENTITY:
+	case VMIG_VU_DEVICE_DESCRIPTOR:
+	case VMIG_VU_DEVICE_OPAQUE:
+	case VMIG_VU_DEVICE_OPAQUE_CHECK:
 		return query_or_reply_decode(c, m);
 	default:
 		return 0;
@@ -284,7 +316,9 @@ static void arrays_encode(struct vmig_cursor *c, const struct message *m)
 
 static void query_or_reply_encode(struct vmig_cursor *c, const struct message *m)
 {
-	if (!vmig_vu_is_reply(&m->h))
+	if (has_blob(&m->h))
+		vmig_vu_blob_encode(c, &m->blob);
+	else if (!vmig_vu_is_reply(&m->h))
 		vmig_vu_query_encode(c, &m->query);
 	else if (m->h.command == VMIG_VU_MIG_PRECOPY_INFO)
 		vmig_vu_precopy_info_encode(c, &m->precopy_info);
@@ -343,6 +377,9 @@ static void fixed_encode(struct vmig_cursor *c, const struct message *m)
 		break;
 	case VMIG_VU_MIG_PRECOPY_INFO:
 	case VMIG_VU_DEVICE_IDENTITY:
+	case VMIG_VU_DEVICE_DESCRIPTOR:
+	case VMIG_VU_DEVICE_OPAQUE:
+	case VMIG_VU_DEVICE_OPAQUE_CHECK:
 		query_or_reply_encode(c, m);
 		break;
 	}

@@ -227,6 +227,19 @@ void message_random(const struct kind *kind, unsigned int *seed, const uint8_t *
 		else
 			m->query.argsz = argsz(seed, VMIG_VU_QUERY_SIZE);
 		break;
+	case VMIG_VU_DEVICE_DESCRIPTOR:
+	case VMIG_VU_DEVICE_OPAQUE:
+	case VMIG_VU_DEVICE_OPAQUE_CHECK:
+		if (!kind->reply && kind->command != VMIG_VU_DEVICE_OPAQUE_CHECK) {
+			m->query.argsz = argsz(seed, VMIG_VU_QUERY_SIZE);
+			break;
+		}
+		m->data_len = upto(seed, VMIG_DEVICE_OPAQUE_MAX);
+		m->data = m->data_len ? data : NULL;
+		m->blob = (struct vmig_vu_blob){ .argsz = argsz(seed, VMIG_VU_BLOB_SIZE),
+						 .code = upto(seed, 4095),
+						 .len = (uint32_t)m->data_len };
+		break;
 	default:
 		some_bulk(seed, kind, data, m);
 	}

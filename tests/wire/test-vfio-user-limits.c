@@ -495,6 +495,41 @@ TEST(identities)
 	free(m);
 }
 
+/* The verdict's errno, and as many bytes as it says there are, up to the command's limit. */
+TEST(blobs)
+{
+	static const struct {
+		uint16_t command;
+		uint32_t max;
+	} rows[] = { { VMIG_VU_DEVICE_DESCRIPTOR, VMIG_DEVICE_DESCRIPTOR_MAX },
+		     { VMIG_VU_DEVICE_OPAQUE, VMIG_DEVICE_OPAQUE_MAX },
+		     { VMIG_VU_DEVICE_OPAQUE_CHECK, VMIG_DEVICE_OPAQUE_MAX } };
+	static const uint8_t zeros[VMIG_DEVICE_DESCRIPTOR_MAX + 1];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (uint32_t len = rows[i].max - 1; len <= rows[i].max + 1; len++) {
+			struct draft *d = new_draft();
+
+			PUT(d, 16 + len, 0, 0, len);
+			vmig_cursor_put(&d->c, zeros, len);
+			ck_assert_int_eq(judge(d, rows[i].command, true) != 0, len > rows[i].max);
+		}
+	}
+	for (uint32_t code = 4094; code <= 4096; code++) {
+		struct draft *d = new_draft();
+
+		PUT(d, 16, 0, code, 0);
+		ck_assert_int_eq(judge(d, VMIG_VU_DEVICE_OPAQUE_CHECK, true), code > 4095 ? -EPROTO : 0);
+	}
+	for (uint32_t said = 3; said <= 5; said++) {
+		struct draft *d = new_draft();
+
+		PUT(d, 20, 0, 0, said);
+		vmig_cursor_put(&d->c, zeros, 4);
+		ck_assert_int_eq(judge(d, VMIG_VU_DEVICE_OPAQUE_CHECK, false), said == 4 ? 0 : -EPROTO);
+	}
+}
+
 TEST(queries_have_no_flags_yet)
 {
 	struct draft *d = new_draft();
@@ -512,4 +547,4 @@ HARNESS("vfio-user-limits", T(headers_that_cannot_be), T(errors_of_a_header),
 	T(entries_of_io_fds), T(entries_of_write_multi), T(operations_on_a_feature), T(ranges_to_log),
 	T(ranges_to_report), T(length_of_a_bitmap), T(data_of_a_region), T(data_of_dma),
 	T(a_dma_write_is_answered_in_either_width), T(migration_data), T(flags_of_mappings),
-	T(the_old_bitmap_of_unmap_is_refused_by_name), T(identities), T(queries_have_no_flags_yet))
+	T(the_old_bitmap_of_unmap_is_refused_by_name), T(identities), T(blobs), T(queries_have_no_flags_yet))

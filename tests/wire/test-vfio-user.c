@@ -217,6 +217,28 @@ static const struct expected {
 	    .identity = { 34, VMIG_TRAIT_LENDS,
 			  VMIG_HAS_PRECOPY_INFO | VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_DMA_LOG,
 			  "pci:1b36:0f01/nic" } } },
+	{ "descriptor", { .h = { 1, VMIG_VU_DEVICE_DESCRIPTOR }, .query = { 0x8000, 0 } } },
+	{ "descriptor-reply",
+	  { .h = { 1, VMIG_VU_DEVICE_DESCRIPTOR, 0, VMIG_VU_TYPE_REPLY },
+	    .blob = { .argsz = 36, .len = 20 },
+	    .data = (const uint8_t *)"{\"self\":[{\"a\":\"b\"}]}",
+	    .data_len = 20 } },
+	{ "opaque", { .h = { 1, VMIG_VU_DEVICE_OPAQUE }, .query = { 0x1010, 0 } } },
+	{ "opaque-reply",
+	  { .h = { 1, VMIG_VU_DEVICE_OPAQUE, 0, VMIG_VU_TYPE_REPLY },
+	    .blob = { .argsz = 20, .len = 4 },
+	    .data = (const uint8_t *)"VMDS",
+	    .data_len = 4 } },
+	{ "opaque-check",
+	  { .h = { 1, VMIG_VU_DEVICE_OPAQUE_CHECK },
+	    .blob = { .argsz = 20, .len = 4 },
+	    .data = (const uint8_t *)"VMDS",
+	    .data_len = 4 } },
+	{ "opaque-check-reply",
+	  { .h = { 1, VMIG_VU_DEVICE_OPAQUE_CHECK, 0, VMIG_VU_TYPE_REPLY },
+	    .blob = { .argsz = 21, .code = 22, .len = 5 },
+	    .data = (const uint8_t *)"other",
+	    .data_len = 5 } },
 };
 
 static struct golden *vectors;
@@ -362,6 +384,9 @@ TEST(fixed_size_ends_where_bulk_data_begins)
 		const struct golden *g = vector(expected[i].name);
 
 		ck_assert_int_eq(message_decode(g->bytes, g->len, m), 0);
+		/* The bytes of a blob are decoded with it: they are no bulk data. */
+		if (m->h.command >= VMIG_VU_DEVICE_DESCRIPTOR)
+			m->data_len = 0;
 		ck_assert_msg(VMIG_VU_HEADER_SIZE + vmig_vu_fixed_size(&m->h) == g->len - m->data_len,
 			      "%s: %u", g->name, vmig_vu_fixed_size(&m->h));
 		ck_assert_uint_le(vmig_vu_fixed_size(&m->h), VMIG_VU_FIXED_MAX);
@@ -434,7 +459,7 @@ TEST(commands_have_names)
 	ck_assert_str_eq(vmig_vu_command_name(VMIG_VU_DIRTY_PAGES), "DIRTY_PAGES");
 	for (uint32_t command = 0; command < 65536; command++) {
 		bool known = (command >= VMIG_VU_VERSION && command <= VMIG_VU_MIG_DATA_WRITE) ||
-			     command == VMIG_VU_MIG_PRECOPY_INFO || command == VMIG_VU_DEVICE_IDENTITY;
+			     (command >= VMIG_VU_MIG_PRECOPY_INFO && command <= VMIG_VU_DEVICE_OPAQUE_CHECK);
 
 		ck_assert_msg(!vmig_vu_command_name((uint16_t)command) == !known, "%u", command);
 	}

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "descriptor.h"
+#include "device.h"
 
 #define IGNORE_MAX 64u
 
@@ -256,6 +257,52 @@ static int judge_all(const struct tool_options *o, const struct vmig_descriptor 
 	return worst ? worst : VMIG_NOT_DONE;
 }
 
+static void say_verdict(const struct tool_options *o, int code, const char *reason)
+{
+	json_t *answer;
+
+	if (!o->json) {
+		printf("%s: %s: %s\n", o->words[0], code ? "no" : "yes", reason);
+		return;
+	}
+	answer = json_pack("{s:i, s:s, s:b, s:s, s:s}", "version", 1, "destination", o->words[0],
+			   "compatible", !code, "decided-by", "driver", "reason", reason);
+	json_dumpf(answer, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(answer);
+}
+
+/* The driver's verdict alone: no parse of ours is in between. */
+static int ask_driver(const struct tool_options *o)
+{
+	struct vmig_device *dev = NULL;
+	struct vmig_error error;
+	char *data;
+	size_t len;
+	int r;
+
+	if (o->n_words != 1 || !tool_device_is(o->words[0]))
+		return tool_fail(VMIG_BAD_INPUT, "--opaque: 'vmig compat --opaque FILE DEVICE', one device");
+	r = tool_file_read(o->opaque, VMIG_DEVICE_OPAQUE_MAX, &data, &len);
+	if (r)
+		return r;
+	if (!len)
+		r = tool_fail(VMIG_BAD_INPUT, "%s: is empty: no version data", o->opaque);
+	if (!r)
+		r = tool_device_open(o->words[0], o->timeout_ns, &dev);
+	if (!r) {
+		r = vmig_device_check_opaque(dev, data, len);
+		vmig_device_query_error(dev, &error);
+		if (r == -EOPNOTSUPP)
+			r = tool_device_fail(VMIG_BAD_INPUT, o->words[0], dev, r, "its driver cannot tell");
+		else if (!o->quiet)
+			say_verdict(o, r, r ? error.text : "the driver takes it");
+	}
+	vmig_device_close(dev);
+	free(data);
+	return r < 0 ? VMIG_NOT_DONE : r;
+}
+
 static int run(const struct tool_options *o)
 {
 	struct candidates list = { .n = (size_t)o->n_words - 1 };
@@ -263,7 +310,15 @@ static int run(const struct tool_options *o)
 	struct vmig_descriptor *source = NULL;
 	const char *ignore[IGNORE_MAX];
 	char *copy = NULL;
-	int r = check_names(o->words + 1, list.n);
+	int r;
+
+	if (o->opaque)
+		return ask_driver(o);
+	if (o->n_words < 2)
+		return tool_fail(VMIG_BAD_INPUT,
+				 "too few words: 'vmig compat SOURCE DESTINATION...', or with --opaque "
+				 "one DEVICE");
+	r = check_names(o->words + 1, list.n);
 
 	if (!r && o->ignore) {
 		copy = strdup(o->ignore);
@@ -287,7 +342,11 @@ const struct tool_verb tool_compat = {
 	.name = "compat",
 	.words = "SOURCE DESTINATION...",
 	.about = "may this device's state go into that one? yes or no, and why",
-	.more = "SOURCE and DESTINATION are descriptors (JSON: vmig-descriptor(5)); '-' is standard input.\n"
+	.more = "SOURCE and DESTINATION are descriptors (JSON: vmig-descriptor(5)), or DEVICEs that publish "
+		"one;\n"
+		"'-' is standard input. With --opaque FILE the driver of one DEVICE is asked instead about "
+		"the\n"
+		"version data that 'vmig info --opaque' wrote on the source: its word is the last.\n"
 		"The destination's list of what it accepts decides; the source's list of targets where the\n"
 		"destination publishes none. Of several destinations the compatible ones are ranked: the "
 		"same\n"
@@ -295,6 +354,6 @@ const struct tool_verb tool_compat = {
 		"Exit status: 0 yes (of several: at least one), 1 no, 2 input that cannot be read.",
 	.example = "vmig compat source.json destination.json",
 	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_COMPAT,
-	.min_words = 2,
+	.min_words = 1,
 	.run = run,
 };

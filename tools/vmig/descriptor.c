@@ -58,6 +58,20 @@ int tool_file_read(const char *path, size_t max, char **ret, size_t *ret_len)
 	return r;
 }
 
+int tool_device_descriptor(const char *word, uint64_t timeout_ns, char **ret)
+{
+	struct vmig_device *dev;
+	int r = tool_device_open(word, timeout_ns, &dev);
+
+	if (r)
+		return r;
+	r = vmig_device_query_descriptor(dev, ret);
+	if (r)
+		r = tool_device_fail(VMIG_NOT_DONE, word, dev, r, "its descriptor cannot be had");
+	vmig_device_close(dev);
+	return r;
+}
+
 int tool_descriptor_open(const char *word, uint64_t timeout_ns, struct vmig_descriptor **ret)
 {
 	struct vmig_error error;
@@ -65,7 +79,12 @@ int tool_descriptor_open(const char *word, uint64_t timeout_ns, struct vmig_desc
 	size_t len;
 	int r;
 
-	r = tool_file_read(word, VMIG_DESCRIPTOR_MAX, &text, &len);
+	if (tool_device_is(word)) {
+		r = tool_device_descriptor(word, timeout_ns, &text);
+		len = r ? 0 : strlen(text);
+	} else {
+		r = tool_file_read(word, VMIG_DESCRIPTOR_MAX, &text, &len);
+	}
 	if (r)
 		return r;
 	r = vmig_descriptor_parse(text, len, ret, &error);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Both forms of the answer are made from one JSON object a device, so that they cannot differ. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <vmig/uapi.h>
 
 #include "arcs.h"
 #include "device.h"
+#include "descriptor.h"
 #include "report.h"
 
 struct bit {
@@ -291,12 +293,47 @@ static int query(const struct tool_options *o, const char *name, json_t *array)
 	return r;
 }
 
+/* For whoever decides before anything moves: the bytes and nothing else, of one device. */
+static int describe(const struct tool_options *o)
+{
+	uint8_t data[VMIG_DEVICE_OPAQUE_MAX];
+	struct vmig_device *dev;
+	char *json;
+	size_t len;
+	int r;
+
+	if (o->n_words > 1 || (o->descriptor && o->opaque_flag))
+		return tool_fail(VMIG_BAD_INPUT, "--descriptor and --opaque take one DEVICE, one at a time");
+	if (o->descriptor) {
+		r = tool_device_descriptor(o->words[0], o->timeout_ns, &json);
+		if (!r) {
+			printf("%s\n", json);
+			free(json);
+		}
+		return r;
+	}
+	r = tool_device_open(o->words[0], o->timeout_ns, &dev);
+	if (r)
+		return r;
+	r = vmig_device_query_opaque(dev, data, &len);
+	if (r)
+		r = tool_device_fail(VMIG_NOT_DONE, o->words[0], dev, r, "its driver tells no version data");
+	else
+		fwrite(data, 1, len, stdout);
+	vmig_device_close(dev);
+	return r;
+}
+
 static int run(const struct tool_options *o)
 {
 	json_t *array = json_array(), *row;
 	int r, status = 0;
 	size_t i;
 
+	if (o->descriptor || o->opaque_flag) {
+		json_decref(array);
+		return describe(o);
+	}
 	for (int d = 0; d < o->n_words; d++) {
 		r = query(o, o->words[d], array);
 		if (r > status)
@@ -332,7 +369,8 @@ const struct tool_verb tool_info = {
 		"transition, "
 		"- no way.",
 	.example = "vmig info model:nic,state=64M vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_RECOVER | TOOL_OPT_ARCS,
+	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_RECOVER | TOOL_OPT_ARCS |
+		   TOOL_OPT_DESCRIBE,
 	.min_words = 1,
 	.run = run,
 };

@@ -34,6 +34,7 @@
 #define TOOL_OPT_COMMAND  (1u << 18) /* devices, then "--" and a command: all words after it are its own */
 #define TOOL_OPT_COMPAT   (1u << 16)
 #define TOOL_OPT_ARCS     (1u << 17)
+#define TOOL_OPT_DESCRIBE (1u << 19)
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD)
 
 #define TOOL_FAULTS_MAX 64
@@ -53,7 +54,9 @@ struct tool_options {
 	uint64_t max_rounds;
 	const char *socket, *fd, *ignore, *intercept, *name, *trace;
 	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, no_mmap, help;
-	bool symmetric;
+	bool symmetric, descriptor;
+	bool opaque_flag;   /* info --opaque */
+	const char *opaque; /* compat --opaque FILE */
 };
 
 struct tool_verb {
