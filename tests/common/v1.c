@@ -218,15 +218,31 @@ size_t v1_save(struct v1 *v, struct v1_stream *s, size_t max)
 	return n;
 }
 
+/** One transaction; if the section is smaller than the source's was, in several, as QEMU 7.2 does it. */
+static int load_transaction(struct v1 *v, const uint8_t *data, size_t len)
+{
+	int r;
+
+	do {
+		uint64_t offset = v1_offset(v);
+		size_t n = MIN(len, v->region.size - offset);
+
+		v1_section_write(v, offset, data, n);
+		r = v1_put64(v, V1_DATA_SIZE, n);
+		data += n;
+		len -= n;
+	} while (len && !r);
+	return r;
+}
+
 int v1_try_load(struct v1 *v, const struct v1_stream *s)
 {
 	const uint8_t *data = s->data;
 	int r = 0;
 
 	for (size_t i = 0; i < s->n && !r; i++) {
-		v1_section_write(v, v1_offset(v), data, s->sizes[i]);
+		r = load_transaction(v, data, s->sizes[i]);
 		data += s->sizes[i];
-		r = v1_put64(v, V1_DATA_SIZE, s->sizes[i]);
 	}
 	return r;
 }

@@ -83,6 +83,18 @@ TEST(a_serial_moves_in_pieces_of_8_bytes)
 	v1_close(&b);
 }
 
+TEST(a_destination_with_a_smaller_section_takes_it_in_parts)
+{
+	struct v1 a, b;
+
+	show(&a, "nic,state=4M,records=0", VMIG_V1_SECTION_MAPPED, 1 << 20);
+	show(&b, "nic,state=4M,records=0", VMIG_V1_SECTION_PARTITIONED, 20 << 10);
+	move(&a, &b);
+	ck_assert_uint_eq(rig_digest(a.dev), rig_digest(b.dev));
+	v1_close(&a);
+	v1_close(&b);
+}
+
 TEST(a_device_without_pre_copy_moves)
 {
 	struct v1 a, b;
@@ -359,7 +371,8 @@ TEST(a_fault_that_blocks_keeps_nobody_else)
 
 HARNESS("region-nic", T(a_nic_moves_through_a_trapped_section), T(a_nic_moves_through_a_mapped_section),
 	T(a_nic_moves_through_a_partitioned_section), T(a_serial_moves_in_pieces_of_8_bytes),
-	T(a_device_without_pre_copy_moves), T(two_devices_change_places_without_a_reset),
-	T(a_nic_moves_under_its_driver), T(a_device_that_fails_an_arc),
-	T(a_bad_stream_is_refused_and_a_reset_helps), T(half_a_stream_is_refused),
-	T(threads_meet_at_the_registers), T(a_fault_that_blocks_keeps_nobody_else))
+	T(a_destination_with_a_smaller_section_takes_it_in_parts), T(a_device_without_pre_copy_moves),
+	T(two_devices_change_places_without_a_reset), T(a_nic_moves_under_its_driver),
+	T(a_device_that_fails_an_arc), T(a_bad_stream_is_refused_and_a_reset_helps),
+	T(half_a_stream_is_refused), T(threads_meet_at_the_registers),
+	T(a_fault_that_blocks_keeps_nobody_else))
