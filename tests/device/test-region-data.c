@@ -214,6 +214,38 @@ TEST(the_user_need_not_drain_before_stop_and_copy)
 		stop_in_the_middle(reads);
 }
 
+/* V1-13, V1-16: the previous state is the previous one in all: its stream goes on. */
+static void fail_and_go_on(uint32_t from, uint32_t to, int at)
+{
+	struct v1_stream got = { 0 };
+	struct tiny tiny;
+	struct v1 v;
+
+	open_saving(&tiny, &v, &one_page, from);
+	v1_save(&v, &got, 2);
+	v1_pending(&v);
+	tiny_forget(&tiny);
+	tiny.fail_at = at;
+	ck_assert_int_eq(v1_put32(&v, V1_DEVICE_STATE, to), -EXDEV);
+	tiny.fail_at = -1;
+	ck_assert_uint_eq(v1_state(&v), from);
+	v1_save(&v, &got, 3);
+	v1_write_state(&v, 2);
+	v1_save(&v, &got, SIZE_MAX);
+	check_stream(&got, STREAM);
+	v1_stream_free(&got);
+	v1_close(&v);
+}
+
+TEST(saving_goes_on_where_it_was_after_a_transition_that_failed)
+{
+	fail_and_go_on(3, 2, 0); /* PRE_COPY -> PRE_COPY_P2P */
+	fail_and_go_on(3, 2, 1); /* PRE_COPY_P2P -> STOP_COPY, and back */
+	fail_and_go_on(3, 1, 0);
+	fail_and_go_on(2, 0, 0);
+	fail_and_go_on(2, 1, 0);
+}
+
 TEST(leaving_the_saving_states_drops_what_is_buffered)
 {
 	struct v1_stream got = { 0 };
@@ -570,7 +602,9 @@ HARNESS("region-data", T(repeated_reads_of_pending_bytes_have_no_side_effects),
 	T(pending_bytes_counts_down_to_what_is_left),
 	T(an_estimate_that_is_wrong_is_never_followed_by_a_size_of_0),
 	T(pre_copy_that_is_drained_goes_on_when_there_is_more),
-	T(the_user_need_not_drain_before_stop_and_copy), T(leaving_the_saving_states_drops_what_is_buffered),
+	T(the_user_need_not_drain_before_stop_and_copy),
+	T(saving_goes_on_where_it_was_after_a_transition_that_failed),
+	T(leaving_the_saving_states_drops_what_is_buffered),
 	T(outside_of_the_saving_states_nothing_is_pending), T(a_failure_to_save_is_told_behind_what_is_good),
 	T(a_failure_in_pre_copy_holds_in_stop_and_copy),
 	T(the_write_of_data_size_returns_when_it_is_consumed), T(a_data_size_is_at_most_the_section),
