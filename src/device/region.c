@@ -135,18 +135,55 @@ static int query_descriptor(void *p, char **ret, struct vmig_error *error)
 	return vmig_v1_passed(v, vmig_device_query_descriptor(v->inner, ret), error);
 }
 
+/** What a driver tells only at the head of its stream moves the device beneath: in RUNNING, and with the lock held. */
+static int ask_driver(struct vmig_v1 *v, int (*ask)(struct vmig_v1 *v, void *opaque), void *opaque,
+		      struct vmig_error *error)
+{
+	int r;
+
+	if (!(v->info.traits & VMIG_TRAIT_MATCH_FIRST))
+		return vmig_v1_passed(v, ask(v, opaque), error);
+	pthread_mutex_lock(&v->lock);
+	if (vmig_v1_bits(v) == V1_RUNNING) {
+		r = vmig_v1_passed(v, ask(v, opaque), error);
+		if (r < 0)
+			vmig_v1_settle(v);
+	} else {
+		r = vmig_fault(error, -EOPNOTSUPP, "OPAQUE", "only in _RUNNING can the driver be asked");
+	}
+	pthread_mutex_unlock(&v->lock);
+	return r;
+}
+
+struct opaque_question {
+	void *buf;
+	size_t *ret_len;
+	const void *data;
+	size_t len;
+};
+
+static int ask_opaque(struct vmig_v1 *v, void *opaque)
+{
+	struct opaque_question *q = opaque;
+
+	return vmig_device_query_opaque(v->inner, q->buf, q->ret_len);
+}
+
+static int ask_check(struct vmig_v1 *v, void *opaque)
+{
+	struct opaque_question *q = opaque;
+
+	return vmig_device_check_opaque(v->inner, q->data, q->len);
+}
+
 static int query_opaque(void *p, void *buf, size_t *ret_len, struct vmig_error *error)
 {
-	struct vmig_v1 *v = p;
-
-	return vmig_v1_passed(v, vmig_device_query_opaque(v->inner, buf, ret_len), error);
+	return ask_driver(p, ask_opaque, &(struct opaque_question){ .buf = buf, .ret_len = ret_len }, error);
 }
 
 static int check_opaque(void *p, const void *data, size_t len, struct vmig_error *error)
 {
-	struct vmig_v1 *v = p;
-
-	return vmig_v1_passed(v, vmig_device_check_opaque(v->inner, data, len), error);
+	return ask_driver(p, ask_check, &(struct opaque_question){ .data = data, .len = len }, error);
 }
 
 /* --- the layout --------------------------------------------------------------------------- */

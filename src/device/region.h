@@ -92,6 +92,8 @@ int vmig_v1_passed(struct vmig_v1 *v, int r, struct vmig_error *error);
 /** The register's value for the state that the device beneath is in when the region is made. */
 uint32_t vmig_v1_first_state(struct vmig_v1 *v);
 int vmig_v1_write_state(struct vmig_v1 *v, uint32_t value, struct vmig_error *error);
+/** The device beneath may be elsewhere after a failure: walk it back, or enter the error state. */
+void vmig_v1_settle(struct vmig_v1 *v);
 /** Reset the device beneath: back to RUNNING. */
 int vmig_v1_reset(struct vmig_v1 *v, struct vmig_error *error);
 

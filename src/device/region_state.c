@@ -65,7 +65,7 @@ static void session_anew(struct vmig_v1 *v, struct vmig_session *session)
  * A walk has failed. "The vendor driver should return previous state of the device unless [it] has encountered an
  * internal error": so the device beneath is walked back, and where that cannot be done it is the error state.
  */
-static void settle(struct vmig_v1 *v)
+void vmig_v1_settle(struct vmig_v1 *v)
 {
 	uint32_t state, want = inner_state(v, vmig_v1_bits(v));
 	struct vmig_session *session = NULL;
@@ -98,7 +98,7 @@ static int move(struct vmig_v1 *v, uint32_t value, struct vmig_error *error)
 
 	if (r < 0) {
 		vmig_v1_passed(v, r, error);
-		settle(v);
+		vmig_v1_settle(v);
 		return r;
 	}
 	/* 3 -> 2 carries on with the session that there is. */

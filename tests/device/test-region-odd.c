@@ -290,8 +290,53 @@ TEST(a_state_that_is_unknown_is_not_shown)
 	odd_done(&odd, &v);
 }
 
+/* --- version data at the head of the stream ------------------------------------------------ */
+
+TEST(the_head_is_asked_for_in_running_only)
+{
+	static const ssize_t reads[] = { 12, -ENOMSG, 12, -ENOMSG, 5, -ENOMSG };
+	struct odd odd = { .reads = reads };
+	uint8_t buf[VMIG_DEVICE_OPAQUE_MAX];
+	struct v1 v;
+	size_t len;
+
+	odd_show(&odd, &v, VMIG_TRAIT_MATCH_FIRST);
+	ck_assert_int_eq(vmig_device_query_opaque(v.dev, buf, &len), 0);
+	ck_assert_uint_eq(len, 12);
+	ck_assert_uint_eq(odd.state, VMIG_STATE_RUNNING);
+	ck_assert_int_eq(vmig_device_check_opaque(v.dev, buf, len), 0);
+	ck_assert_uint_eq(odd.state, VMIG_STATE_RUNNING);
+	/* The session of a user that saves is not touched. */
+	v1_write_state(&v, 3);
+	ck_assert_uint_eq(v1_pending(&v), 12);
+	ck_assert_int_eq(vmig_device_query_opaque(v.dev, buf, &len), -EOPNOTSUPP);
+	ck_assert_int_eq(vmig_device_check_opaque(v.dev, buf, 12), -EOPNOTSUPP);
+	ck_assert_uint_eq(odd.state, VMIG_STATE_PRE_COPY);
+	v1_offset(&v);
+	v1_size(&v);
+	ck_assert_uint_eq(v1_pending(&v), 5);
+	odd_done(&odd, &v);
+}
+
+TEST(a_question_that_leaves_the_device_elsewhere_is_the_error_state)
+{
+	struct odd odd = { 0 };
+	uint8_t buf[VMIG_DEVICE_OPAQUE_MAX];
+	struct v1 v;
+	size_t len;
+
+	odd_show(&odd, &v, VMIG_TRAIT_MATCH_FIRST);
+	odd.set_r = -EIO;
+	odd.set_to = VMIG_STATE_PRE_COPY;
+	ck_assert_int_eq(vmig_device_query_opaque(v.dev, buf, &len), -EIO);
+	ck_assert_uint_eq(v1_state(&v), 6);
+	odd_done(&odd, &v);
+}
+
 HARNESS("region-odd", T(a_device_that_forgets_what_it_refused_is_not_started),
 	T(a_write_waits_for_a_device_that_works_behind), T(the_end_counts_and_not_the_estimate),
 	T(an_estimate_near_the_end_of_numbers_does_not_wrap), T(pre_copy_without_sizes),
 	T(a_device_that_gives_no_session), T(a_reset_that_leaves_the_state_is_helped),
-	T(a_device_that_is_gone_is_in_the_error_state), T(a_state_that_is_unknown_is_not_shown))
+	T(a_device_that_is_gone_is_in_the_error_state), T(a_state_that_is_unknown_is_not_shown),
+	T(the_head_is_asked_for_in_running_only),
+	T(a_question_that_leaves_the_device_elsewhere_is_the_error_state))
