@@ -38,8 +38,9 @@ struct vmig_kabi_task_ops {
 	int (*read)(struct vmig_kabi_task *task, uint64_t addr, void *buf, size_t len);
 	int (*write)(struct vmig_kabi_task *task, uint64_t addr, const void *buf, size_t len);
 	/**
-	 * Copy to the program's memory from pieces, and into pieces from it: for bulk data. NULL: by read and write.
-	 * Fills @iov with where the memory is in this process (at most VMIG_SESSION_IOV_MAX pieces); 0: it is not.
+	 * Where @len bytes of the program's memory lie in this process, for bulk data without a second copy: fills
+	 * @ret_iov (room for VMIG_SESSION_IOV_MAX) and returns the number of pieces, which may cover less than @len.
+	 * It stays valid during the call. 0: not in this process, by read and write; -EFAULT. May be NULL: as 0.
 	 */
 	int (*direct)(struct vmig_kabi_task *task, uint64_t addr, size_t len, struct iovec *ret_iov);
 	/**
@@ -52,9 +53,10 @@ struct vmig_kabi_task_ops {
 	/** A descriptor of our own for what the program has open as @fd (an eventfd); the caller closes it. -EBADF, ... */
 	int (*take_fd)(struct vmig_kabi_task *task, int fd);
 	/**
-	 * How the device is to reach @len bytes of the program's memory at @addr, for as long as they are mapped for DMA:
-	 * fills vaddr (in this process), fd and fd_offset (the file that is mapped there, if it is shared), io.
-	 * @release is called when the mapping has gone, with *ret_release. Returns 0, -EFAULT, ...
+	 * How the device is to reach @len bytes of the program's memory at @addr, for as long as they are mapped for DMA.
+	 * *ret comes with iova, size and prot, and without a way to the memory (fd -1). Fills in what there is: vaddr (in
+	 * this process), fd and fd_offset (the file that is mapped there, if it is shared; it stays the way in's), io.
+	 * @release is called when the mapping has gone, with *ret_release (which comes as NULL). Returns 0, -EFAULT, ...
 	 */
 	int (*memory)(struct vmig_kabi_task *task, uint64_t addr, uint64_t len, struct vmig_dma *ret,
 		      void **ret_release);
@@ -137,6 +139,7 @@ struct vmig_kabi_device {
 	struct vmig_device *dev;         /* stays the caller's; must outlive the core */
 	struct vmig_kabi_status *status; /* may be NULL */
 	bool no_mmap;                    /* show no region as one that can be mapped */
+	const char *name; /* the one of GROUP_GET_DEVICE_FD; stays the caller's. NULL: any name will do */
 	/** 0, or a negative errno; may block. NULL: none. */
 	int (*fault)(void *opaque, enum vmig_kabi_fault where, uint32_t from, uint32_t to, uint64_t bytes);
 	void *opaque;

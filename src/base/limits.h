@@ -27,6 +27,10 @@
 #define VMIG_LIMIT_V1_STALLS                                                                                 \
 	(1u << 20) /* transactions of a stopped device while pending_bytes does not fall */
 
+/* The kernel's ABI, as shown to a program. Mappings, interrupts, ranges and bitmaps are limited as above. */
+#define VMIG_LIMIT_IOMMUFD_OBJECTS 1024u
+#define VMIG_LIMIT_IOVA_RANGES     1024u
+
 /* The migration stream. */
 #define VMIG_LIMIT_RECORD_DATA    (1u << 20) /* one piece of device data */
 #define VMIG_LIMIT_RECORD_CONTROL (64u << 10)

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data transfer session's descriptor. It outlives the session, and then says ENODEV.
+ *
+ * Bulk data is copied once: from the device's memory to the program's, or back, whichever side of it is in this
+ * process. A read is filled as far as the device has data; an error behind good bytes is told at once, since data that
+ * cannot be completed is of no use.
+ */
+#include <string.h>
+
+#include "base/io.h"
+#include "server/kernel_abi.h"
+
+/* --- life --------------------------------------------------------------------------------- */
+
+int vmig_kabi_data_new(struct vmig_kabi_slot *slot, struct vmig_session *session, bool loads,
+		       struct vmig_kabi_data **ret)
+{
+	struct vmig_kabi_data *data = calloc(1, sizeof(*data));
+
+	if (!data)
+		return -ENOMEM;
+	vmig_kabi_file_init(&data->file, slot->kabi, VMIG_KABI_DATA, slot);
+	pthread_mutex_init(&data->lock, NULL);
+	data->session = session;
+	data->loads = loads;
+	pthread_mutex_lock(&slot->lock);
+	data->next = slot->data;
+	slot->data = data;
+	pthread_mutex_unlock(&slot->lock);
+	*ret = data;
+	return 0;
+}
+
+void vmig_kabi_data_close(struct vmig_kabi_data *data)
+{
+	struct vmig_kabi_slot *slot = data->file.slot;
+
+	pthread_mutex_lock(&slot->lock);
+	for (struct vmig_kabi_data **at = &slot->data; *at; at = &(*at)->next) {
+		if (*at == data) {
+			*at = data->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&slot->lock);
+	vmig_session_close(data->session);
+	pthread_mutex_destroy(&data->lock);
+	free(data);
+}
+
+/** One whose session is still there, with a reference; one that is about to go is left alone. */
+static struct vmig_kabi_data *next_alive(struct vmig_kabi_slot *slot)
+{
+	struct vmig_kabi_data *data;
+
+	pthread_mutex_lock(&slot->lock);
+	while ((data = slot->data)) {
+		unsigned int refs = atomic_load(&data->file.refs);
+
+		slot->data = data->next;
+		while (refs && !atomic_compare_exchange_weak(&data->file.refs, &refs, refs + 1))
+			;
+		if (refs)
+			break;
+	}
+	pthread_mutex_unlock(&slot->lock);
+	return data;
+}
+
+void vmig_kabi_data_end_all(struct vmig_kabi_slot *slot)
+{
+	struct vmig_kabi_data *data;
+
+	while ((data = next_alive(slot))) {
+		struct vmig_session *session;
+
+		pthread_mutex_lock(&data->lock);
+		session = data->session;
+		data->session = NULL;
+		pthread_mutex_unlock(&data->lock);
+		vmig_session_close(session);
+		vmig_kabi_file_unref(&data->file);
+	}
+}
+
+/* --- read --------------------------------------------------------------------------------- */
+
+/** Where the program's memory is in this process; 0: it is not. */
+static int direct(struct vmig_kabi_ctx *ctx, uint64_t addr, size_t len, struct iovec *iov)
+{
+	if (!addr || !add_fits(addr, len))
+		return -EFAULT;
+	return ctx->task->ops->direct ? ctx->task->ops->direct(ctx->task, addr, len, iov) : 0;
+}
+
+static ssize_t read_lent(struct vmig_kabi_ctx *ctx, struct vmig_session *session, uint64_t addr, size_t len)
+{
+	struct iovec iov[VMIG_SESSION_IOV_MAX];
+	size_t done = 0;
+	int n, r = 0;
+	ssize_t got = vmig_session_lend(session, len, iov, &n);
+
+	if (got <= 0)
+		return got;
+	for (int i = 0; i < n && !r; i++) {
+		r = vmig_kabi_put(ctx, addr + done, iov[i].iov_base, iov[i].iov_len);
+		if (!r)
+			done += iov[i].iov_len;
+	}
+	vmig_session_return(session, done);
+	return done ? (ssize_t)done : r;
+}
+
+static ssize_t read_some(struct vmig_kabi_ctx *ctx, struct vmig_session *session, uint64_t addr, size_t len)
+{
+	struct iovec iov[VMIG_SESSION_IOV_MAX];
+	int n = direct(ctx, addr, len, iov);
+
+	if (n < 0)
+		return n;
+	return n ? vmig_session_readv(session, iov, n) : read_lent(ctx, session, addr, len);
+}
+
+static int64_t read_locked(struct vmig_kabi_ctx *ctx, struct vmig_kabi_data *data, uint64_t addr,
+			   uint64_t len)
+{
+	uint64_t done = 0;
+	int r;
+
+	if (!data->session)
+		return -ENODEV;
+	r = vmig_kabi_fault(data->file.slot, VMIG_KABI_FAULT_READ, VMIG_STATE_NONE, data->passed);
+	if (r < 0)
+		return r;
+	while (done < len) {
+		ssize_t got = read_some(ctx, data->session, addr + done, len - done);
+
+		if (!got || (got == -ENOMSG && done) || (got == -EFAULT && done))
+			break;
+		if (got < 0)
+			return got;
+		done += (uint64_t)got;
+	}
+	return (int64_t)done;
+}
+
+int64_t vmig_kabi_data_read(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t len)
+{
+	struct vmig_kabi_data *data = (struct vmig_kabi_data *)ctx->file;
+	int64_t r;
+
+	/* As a file that was opened for the other direction. */
+	if (data->loads)
+		return -EBADF;
+	pthread_mutex_lock(&data->lock);
+	r = read_locked(ctx, data, addr, len);
+	if (r > 0)
+		data->passed += (uint64_t)r;
+	pthread_mutex_unlock(&data->lock);
+	if (r > 0)
+		vmig_kabi_note_data(data->file.slot, false, (uint64_t)r);
+	return r;
+}
+
+/* --- write -------------------------------------------------------------------------------- */
+
+static ssize_t fill_room(struct vmig_kabi_ctx *ctx, struct vmig_session *session, uint64_t addr, size_t len)
+{
+	struct iovec iov[VMIG_SESSION_IOV_MAX];
+	ssize_t room;
+	size_t done = 0;
+	int n, r = 0, end;
+
+	room = vmig_session_room(session, len, iov, &n);
+	if (room < 0)
+		return room;
+	for (int i = 0; i < n && !r; i++) {
+		r = vmig_kabi_get(ctx, addr + done, iov[i].iov_base, iov[i].iov_len);
+		if (!r)
+			done += iov[i].iov_len;
+	}
+	end = vmig_session_filled(session, done);
+	if (end < 0)
+		return end;
+	return done ? (ssize_t)done : r;
+}
+
+static ssize_t write_some(struct vmig_kabi_ctx *ctx, struct vmig_session *session, uint64_t addr, size_t len)
+{
+	struct iovec iov[VMIG_SESSION_IOV_MAX];
+	int n = direct(ctx, addr, len, iov), r;
+
+	if (n < 0)
+		return n;
+	if (!n)
+		return fill_room(ctx, session, addr, len);
+	r = vmig_session_writev(session, iov, n);
+	return r < 0 ? r : (ssize_t)vmig_iov_len(iov, n);
+}
+
+static int64_t write_locked(struct vmig_kabi_ctx *ctx, struct vmig_kabi_data *data, uint64_t addr,
+			    uint64_t len)
+{
+	uint64_t done = 0;
+	int r;
+
+	if (!data->session)
+		return -ENODEV;
+	r = vmig_kabi_fault(data->file.slot, VMIG_KABI_FAULT_WRITE, VMIG_STATE_NONE, data->passed);
+	if (r < 0)
+		return r;
+	while (done < len) {
+		ssize_t put = write_some(ctx, data->session, addr + done, len - done);
+
+		if (put == -EFAULT && done)
+			break;
+		if (put < 0)
+			return put;
+		done += (uint64_t)put;
+	}
+	/* A provider that pipelines: whoever writes is told here, since nobody is asked after the last write. */
+	r = vmig_session_flush(data->session);
+	return r < 0 ? r : (int64_t)done;
+}
+
+int64_t vmig_kabi_data_write(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t len)
+{
+	struct vmig_kabi_data *data = (struct vmig_kabi_data *)ctx->file;
+	int64_t r;
+
+	if (!data->loads)
+		return -EBADF;
+	pthread_mutex_lock(&data->lock);
+	r = write_locked(ctx, data, addr, len);
+	if (r > 0)
+		data->passed += (uint64_t)r;
+	pthread_mutex_unlock(&data->lock);
+	if (r > 0)
+		vmig_kabi_note_data(data->file.slot, true, (uint64_t)r);
+	return r;
+}
+
+/* --- PRECOPY_INFO ------------------------------------------------------------------------- */
+
+static int query_precopy(struct vmig_kabi_data *data, struct vmig_precopy *ret)
+{
+	int r = -ENODEV;
+
+	pthread_mutex_lock(&data->lock);
+	if (data->session)
+		r = vmig_session_query_precopy(data->session, ret);
+	pthread_mutex_unlock(&data->lock);
+	return r;
+}
+
+static int64_t precopy_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
+{
+	struct vmig_kabi_data *data = (struct vmig_kabi_data *)ctx->file;
+	struct vmig_kabi_slot *slot = data->file.slot;
+	struct vmig_uapi_precopy_info info;
+	struct vmig_precopy sizes;
+	int r;
+
+	if (data->loads || !(slot->info.has & VMIG_HAS_PRECOPY_INFO))
+		return -ENOTTY;
+	r = vmig_kabi_get_args(ctx, arg, &info, sizeof(info));
+	if (!r)
+		r = vmig_kabi_fault(slot, VMIG_KABI_FAULT_PRECOPY_INFO, VMIG_STATE_NONE, data->passed);
+	if (!r)
+		r = query_precopy(data, &sizes);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&slot->lock);
+	info.flags =
+		slot->precopy_v2 && (sizes.flags & VMIG_PRECOPY_REINIT) ? VMIG_UAPI_PRECOPY_INFO_REINIT : 0;
+	pthread_mutex_unlock(&slot->lock);
+	info.initial_bytes = sizes.initial_bytes;
+	info.dirty_bytes = sizes.dirty_bytes;
+	ctx->call.v[0] = info.initial_bytes;
+	ctx->call.v[1] = info.dirty_bytes;
+	ctx->call.v[2] = info.flags;
+	return vmig_kabi_put(ctx, arg, &info, sizeof(info));
+}
+
+const struct vmig_kabi_request vmig_kabi_data_requests[] = {
+	{ VMIG_UAPI_MIG_GET_PRECOPY_INFO, precopy_info },
+	{ 0 },
+};

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is observed of a device, and what goes wrong on purpose. The status may lie in shared memory: it is written only. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "server/kernel_abi.h"
+
+#define V1 (1u << 31) /* of a state: the register of a device of v1 */
+
+void vmig_kabi_note_open(struct vmig_kabi_slot *slot, bool open)
+{
+	if (slot->config.status)
+		__atomic_store_n(&slot->config.status->opened, open, __ATOMIC_RELAXED);
+}
+
+/**
+ * The state that is known now. A device of v2 is asked: it may have moved otherwise than it was told. The register of
+ * one of v1 is the program's to read, and each access may have been given a fault: what was written last is known.
+ */
+static uint32_t state_now(struct vmig_kabi_slot *slot)
+{
+	uint32_t state = VMIG_STATE_NONE;
+
+	if (slot->info.migration_flags) {
+		if (vmig_device_query_state(slot->dev, &state) < 0)
+			return VMIG_STATE_NONE;
+	} else if (slot->v1_region != VMIG_KABI_NONE) {
+		pthread_mutex_lock(&slot->lock);
+		state = slot->v1_state | V1;
+		pthread_mutex_unlock(&slot->lock);
+	}
+	return state;
+}
+
+int vmig_kabi_fault(struct vmig_kabi_slot *slot, enum vmig_kabi_fault where, uint32_t to, uint64_t bytes)
+{
+	if (!slot->config.fault)
+		return 0;
+	return slot->config.fault(slot->config.opaque, where, state_now(slot), to, bytes);
+}
+
+void vmig_kabi_note_state(struct vmig_kabi_slot *slot, uint32_t state, int result)
+{
+	struct vmig_kabi_status *status = slot->config.status;
+	uint32_t now, n;
+
+	if (state != VMIG_STATE_NONE && (state & V1) && !result) {
+		pthread_mutex_lock(&slot->lock);
+		slot->v1_state = state & ~V1;
+		pthread_mutex_unlock(&slot->lock);
+	}
+	if (!status)
+		return;
+	now = state_now(slot);
+	pthread_mutex_lock(&slot->lock);
+	__atomic_store_n(&status->state, now, __ATOMIC_RELAXED);
+	if (state != VMIG_STATE_NONE) {
+		n = status->n_states % VMIG_KABI_STATES;
+		status->states[n].time_ns = vmig_now_ns();
+		status->states[n].state = state;
+		status->states[n].result = result;
+		/* Whoever looks on sees an entry when it is whole. */
+		__atomic_store_n(&status->n_states, status->n_states + 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&slot->lock);
+}
+
+void vmig_kabi_note_reset(struct vmig_kabi_slot *slot)
+{
+	if (slot->config.status)
+		__atomic_fetch_add(&slot->config.status->n_resets, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&slot->lock);
+	slot->v1_state = VMIG_UAPI_DEVICE_STATE_V1_RUNNING;
+	pthread_mutex_unlock(&slot->lock);
+	vmig_kabi_note_state(slot, VMIG_STATE_NONE, 0);
+}
+
+void vmig_kabi_note_report(struct vmig_kabi_slot *slot, uint64_t dirty)
+{
+	struct vmig_kabi_status *status = slot->config.status;
+
+	if (!status)
+		return;
+	__atomic_fetch_add(&status->n_reports, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&status->dirty_pages, dirty, __ATOMIC_RELAXED);
+}
+
+void vmig_kabi_note_data(struct vmig_kabi_slot *slot, bool loaded, uint64_t bytes)
+{
+	struct vmig_kabi_status *status = slot->config.status;
+
+	if (status)
+		__atomic_fetch_add(loaded ? &status->loaded : &status->saved, bytes, __ATOMIC_RELAXED);
+}
