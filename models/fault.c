@@ -21,11 +21,11 @@ static const struct {
 } places[] = {
 	{ "read", FAULT_READ, false, true },    { "write", FAULT_WRITE, false, true },
 	{ "load", FAULT_LOAD, true, false },    { "precopy-info", FAULT_PRECOPY_INFO, false, false },
-	{ "reset", FAULT_RESET, false, false },
+	{ "reset", FAULT_RESET, false, false }, { "report", FAULT_REPORT, false, false },
 };
 
 static const char why_where[] =
-	"needs a WHERE of read, write, load, precopy-info, reset or an arc like RUNNING>STOP";
+	"needs a WHERE of read, write, load, precopy-info, reset, report or an arc like RUNNING>STOP";
 static const char why_what[] = "needs a WHAT of an errno's name, error, or hang=TIME";
 
 static int parse_arc(char *text, struct fault *ret)
@@ -125,9 +125,9 @@ static void hang(uint64_t ns)
 
 static int fire(struct fault *fault, bool *ret_error)
 {
-	if (fault->once && fault->fired)
+	/* Two threads may come at once: one of them is the first. */
+	if (__atomic_exchange_n(&fault->fired, true, __ATOMIC_RELAXED) && fault->once)
 		return 0;
-	fault->fired = true;
 	if (fault->hang_ns)
 		hang(fault->hang_ns);
 	if (ret_error)

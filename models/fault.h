@@ -4,7 +4,7 @@
  *
  * WHERE  an arc ("RUNNING>PRE_COPY", the states in the uAPI's words), or one of the calls
  *	  read (saving data; with @SIZE once so much has been read), write (loading; likewise),
- *	  load (the check on RESUMING>STOP), precopy-info, reset
+ *	  load (the check on RESUMING>STOP), precopy-info, reset, report (of the DMA log)
  * WHAT   an errno's name ("EIO"), "error" (the device goes to ERROR: arcs and load only), or
  *	  "hang=TIME" (the call takes so much longer, then goes on)
  * once   only the first time
@@ -23,6 +23,7 @@ enum fault_where {
 	FAULT_LOAD,
 	FAULT_PRECOPY_INFO,
 	FAULT_RESET,
+	FAULT_REPORT, /* for who stands between a device and its user; no model fails there */
 };
 
 struct fault {

@@ -66,6 +66,8 @@ static int set_environment(const struct run *run)
 
 	find_library(library);
 	snprintf(all, sizeof(all), "%s%s%s", library, before && *before ? ":" : "", before ? before : "");
+	if (run->shared->n_passed && setenv(RUN_ENV_PASSED, "1", 1))
+		return -1;
 	return setenv("LD_PRELOAD", all, 1) || setenv(RUN_ENV, run->shared_path, 1) ? -1 : 0;
 }
 

@@ -13,7 +13,8 @@
 
 #include "run-ring.h"
 
-#define RUN_ENV         "VMIG_RUN" /* in the program's environment: the path of the file */
+#define RUN_ENV         "VMIG_RUN"        /* in the program's environment: the path of the file */
+#define RUN_ENV_PASSED  "VMIG_RUN_PASSED" /* set where descriptors are passed: look at once */
 #define RUN_MAGIC       0x6e75722d67696d76ull
 #define RUN_DEVICES_MAX 16u
 #define RUN_SPEC_MAX    1024u
