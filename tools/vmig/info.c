@@ -10,6 +10,7 @@
 #include "device.h"
 #include "descriptor.h"
 #include "report.h"
+#include "run-control.h"
 
 struct bit {
 	uint64_t bit;
@@ -267,6 +268,16 @@ static int recover(const char *name, struct vmig_device *dev, json_t *o)
 	return 0;
 }
 
+static int query_run(const char *name, json_t *array)
+{
+	json_t *info;
+	int r = run_info_query(run_client_name(name), &info);
+
+	if (!r)
+		json_array_append_new(array, info);
+	return r;
+}
+
 static int query(const struct tool_options *o, const char *name, json_t *array)
 {
 	struct vmig_device *dev = NULL;
@@ -274,6 +285,10 @@ static int query(const struct tool_options *o, const char *name, json_t *array)
 	uint32_t state = VMIG_STATE_NONE;
 	int r;
 
+	if (run_client_name(name)) {
+		json_decref(found);
+		return query_run(name, array);
+	}
 	r = tool_device_open(name, o->timeout_ns, &dev);
 	if (!r && o->recover)
 		r = recover(name, dev, found);
@@ -345,7 +360,9 @@ static int run(const struct tool_options *o)
 	} else if (!o->quiet) {
 		json_array_foreach(array, i, row)
 		{
-			if (o->arcs)
+			if (json_object_get(row, "vmig-run"))
+				run_info_print(row);
+			else if (o->arcs)
 				tool_arcs_table(row);
 			else
 				print_device(row);
@@ -357,7 +374,7 @@ static int run(const struct tool_options *o)
 
 const struct tool_verb tool_info = {
 	.name = "info",
-	.words = "DEVICE...",
+	.words = "DEVICE... | run:NAME...",
 	.about = "what a device is and can do",
 	.more = "Its flags, its state, its states and the ways between them, sizes, regions, interrupts, "
 		"traits, identity.\n"

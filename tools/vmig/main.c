@@ -6,7 +6,7 @@
 
 static const struct tool_verb *const verbs[] = {
 	&tool_serve,   &tool_info,    &tool_save,   &tool_restore, &tool_migrate, &tool_send,
-	&tool_receive, &tool_inspect, &tool_compat, &tool_run,     NULL,
+	&tool_receive, &tool_inspect, &tool_compat, &tool_run,     &tool_trace,   NULL,
 };
 
 static const struct tool_verb *find_verb(const char *name)

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "run.h"
+#include "run-control.h"
 
 static sigset_t signals_before;
 
@@ -129,6 +129,8 @@ static int start(struct loop *loop)
 	r = run->way->start(run, &loop->pid);
 	if (r)
 		run_control_free(loop->control, r);
+	else
+		run_control_started(loop->control, loop->pid);
 	return r;
 }
 

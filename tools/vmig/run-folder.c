@@ -5,7 +5,7 @@
  *	lock       held as long as the run lives; a folder whose lock is free is a leftover
  *	control    the socket
  *	shared     struct run_shared
- *	dN/        for sysfsdev= of device N: QEMU follows two links there and asks for nothing else
+ *	dN/        for sysfsdev= of device N: QEMU follows two of its links, vmig the third; nobody asks for more
  */
 #include <dirent.h>
 #include <errno.h>
@@ -125,6 +125,8 @@ static int make_device(const struct run *run, uint32_t number)
 	if (mkdir(path, 0700))
 		return -1;
 	if (!path_in(path, "iommu_group", link) || symlink(group, link))
+		return -1;
+	if (!path_in(path, "driver", link) || symlink("/sys/bus/pci/drivers/vmig", link))
 		return -1;
 	return path_in(path, "subsystem", link) ? symlink("/sys/bus/pci", link) : -1;
 }

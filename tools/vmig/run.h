@@ -9,7 +9,8 @@
  *	run-way.c         the ways in: which one can serve this command
  *	run-child.c       start it, forward signals, wait for it and for what it leaves behind
  *	run-core.c        the devices and the core over them, wherever that is
- *	run-control.c     the control socket; run-client.c its other end
+ *	run-control.c     the control socket; run-json.c what it says, run-client.c its other end
+ *	trace.c           `vmig trace run:NAME`; `vmig info run:NAME` is in run-info.c
  */
 #ifndef VMIG_TOOLS_RUN_H
 #define VMIG_TOOLS_RUN_H
@@ -77,21 +78,5 @@ int run_child(struct run *run);
 __attribute__((noreturn)) void run_child_exec(struct run *run, int report_fd);
 /** In the parent, after fork(): has it been executed? 0, 126, 127: it has been said. Closes @report_fd. */
 int run_child_report(struct run *run, int report_fd);
-
-/* --- the control socket ---------------------------------------------------------------------- */
-
-struct run_control;
-
-/** Listen at FOLDER/control. 0, or an exit status: it has been said. */
-int run_control_new(struct run *run, struct run_control **ret);
-/** Descriptors to poll, at most @max; *ret_ms: the longest to wait, -1: for ever. */
-struct pollfd;
-int run_control_fds(const struct run_control *control, struct pollfd *fds, int max, int *ret_ms);
-/** After poll(). Never blocks. */
-void run_control_step(struct run_control *control, const struct pollfd *fds, int n);
-/** The command has ended, with @status: tell those who look on, and stop. NULL is allowed. */
-void run_control_free(struct run_control *control, int status);
-
-#define RUN_CONTROL_FDS 20
 
 #endif

@@ -72,7 +72,7 @@ struct tool_verb {
 };
 
 extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
-	tool_receive, tool_inspect, tool_compat, tool_run;
+	tool_receive, tool_inspect, tool_compat, tool_run, tool_trace;
 
 /** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
 int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);
