@@ -10,6 +10,7 @@ import subprocess
 CC = os.environ.get("CC", "gcc").split()
 OUR_HEADERS = ["uapi.h", "uapi_iommufd.h"]
 KERNEL = "#include <linux/vfio.h>\n#if __has_include(<linux/iommufd.h>)\n#include <linux/iommufd.h>\n#endif\n"
+HELPERS = {"VMIG_UAPI_U64", "VMIG_UAPI_GONE"}  # of the header itself
 # Until 5.17 these were bits of v1's register; since 5.18 they are states of v2.
 REUSED = {"VFIO_DEVICE_STATE_STOP", "VFIO_DEVICE_STATE_RUNNING", "VFIO_DEVICE_STATE_RESUMING"}
 
@@ -53,7 +54,7 @@ def _read(path):
         elif line.startswith("#endif"):
             provisional = False
         macro = re.match(r"#define (VMIG_UAPI_\w+)(\(\w+\))?[ \t]+\S", line)
-        if macro and macro[1] != "VMIG_UAPI_U64":
+        if macro and macro[1] not in HELPERS:
             yield Definition("function" if macro[2] else "macro", macro[1], _since(line, current), provisional, where)
         opened = re.match(r"struct (vmig_uapi_\w+) \{", line)
         if opened:
@@ -93,19 +94,30 @@ def version(folder):
 
 
 class Kernel:
-    """What the kernel's headers in a folder (None: the system's) define."""
+    """What the kernel's headers in a folder (None: the system's), or in the files given, define."""
 
-    def __init__(self, root, folder):
-        flags = include_flags(root, folder)
-        flat = preprocess(KERNEL, flags, "-P")
+    def __init__(self, root, folder=None, files=None):
+        self.flags = include_flags(root, folder)
+        self.include = "".join(f'#include "{os.path.abspath(f)}"\n' for f in files) if files else KERNEL
+        flat = preprocess(self.include, self.flags, "-P")
         self.enumerators = set()
         for body in re.findall(r"enum[^{;]*\{([^}]*)\}", flat):
             self.enumerators |= set(re.findall(r"(\w+)\s*(?:=[^,]*)?(?:,|$)", body.strip()))
-        self.macros = dict(re.findall(r"^#define (\w+)(?:\(\w+\))? ?(.*)$", preprocess(KERNEL, flags, "-dM"), re.M))
+        self.macros = dict(re.findall(r"^#define (\w+)(?:\(\w+\))? ?(.*)$", preprocess(self.include, self.flags, "-dM"),
+                                      re.M))
         self.structs = {}
         text = re.sub(r"__attribute__\s*\(\((?:[^()]|\([^()]*\))*\)\)", "", flat)
         for name, body in re.findall(r"\bstruct (\w+) \{((?:[^{}]|\{[^{}]*\})*)\}", text):
-            self.structs[name] = re.findall(r"(\w+)(?:\[\w*\])?\s*;", body)
+            self.structs[name] = re.findall(r"(\w+)(?:\[\w+\])?\s*;", body)  # an array without a length is left out
 
     def has(self, name):
         return name in self.enumerators or name in self.macros
+
+    def names(self):
+        """All that is VFIO's or iommufd's own: macros, enumerators, structs, and fields as struct.field."""
+        own = re.compile(r"_{0,2}(VFIO|IOMMUFD?)_\w+$")
+        values = {n for n in self.enumerators if own.match(n)}
+        values |= {n for n, text in self.macros.items() if own.match(n) and text}
+        structs = {n for n in self.structs if re.match(r"(vfio|iommufd?)_", n)}
+        fields = {f"{n}.{f}" for n in structs for f in self.structs[n] if not re.match(r"_*(reserved|resv|pad)", f)}
+        return values, structs, fields

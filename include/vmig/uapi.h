@@ -13,11 +13,13 @@
  *
  * Where from: a comment that begins with "Linux X.Y" names the first release that had what follows, up
  * to the next such comment; at a line's end it is for that line ("stable 6.12": which got it later).
- * tests/uapi/check-uapi compares every
- * number and layout with the headers of several kernels, and every X.Y with what they have and lack.
+ * tests/uapi/check-uapi compares every number and layout with the headers of several kernels, and every
+ * X.Y with what they have and lack.
  *
  * VMIG_UAPI_PROVISIONAL, defined before, gives also what no release has yet; it may change or go.
- * The names of v1 that were removed from the kernel's header are in vmig/uapi_v1_names.h.
+ *
+ * Names of v1 that Linux 5.18 took away fail to compile here, with a message that tells the new ones. A
+ * program that has to keep them includes vmig/uapi_v1_names.h.
  */
 #ifndef VMIG_UAPI_H
 #define VMIG_UAPI_H
@@ -353,6 +355,9 @@ struct vmig_uapi_device_feature_mig_data_size {
 /* Linux 7.1; SET without data: from then on precopy_info.flags is assigned */
 #define VMIG_UAPI_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 12
 
+/* Linux 7.3; of s390's PCI only */
+#define VMIG_UAPI_DEVICE_FEATURE_ZPCI_ERROR 13
+
 /* Linux 6.2; on the data transfer session's fd, in PRE_COPY states */
 struct vmig_uapi_precopy_info {
 	uint32_t argsz;
@@ -400,6 +405,36 @@ struct vmig_uapi_device_migration_info {
 #define VMIG_UAPI_DEVICE_STATE_SET_ERROR(state)                                                              \
 	(((state) & ~VMIG_UAPI_DEVICE_STATE_MASK) | VMIG_UAPI_DEVICE_STATE_V1_SAVING |                       \
 	 VMIG_UAPI_DEVICE_STATE_V1_RESUMING)
+
+/* What these are called now. No macros: a system header that still has the names may come later. */
+#if defined(__has_attribute) && __has_attribute(unavailable)
+#define VMIG_UAPI_GONE(text) __attribute__((unavailable(text)))
+#else
+#define VMIG_UAPI_GONE(text) __attribute__((deprecated(text)))
+#endif
+enum {
+#ifndef VFIO_REGION_TYPE_MIGRATION
+	VFIO_REGION_TYPE_MIGRATION VMIG_UAPI_GONE(
+		"v1; use VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED, or include <vmig/uapi_v1_names.h>") = 3,
+#endif
+#ifndef VFIO_REGION_SUBTYPE_MIGRATION
+	VFIO_REGION_SUBTYPE_MIGRATION VMIG_UAPI_GONE(
+		"v1; use VMIG_UAPI_REGION_SUBTYPE_MIGRATION_DEPRECATED, or include <vmig/uapi_v1_names.h>") =
+		1,
+#endif
+#ifndef VFIO_DEVICE_STATE_SAVING
+	VFIO_DEVICE_STATE_SAVING VMIG_UAPI_GONE(
+		"v1; use VMIG_UAPI_DEVICE_STATE_V1_SAVING (and _V1_STOP, _V1_RUNNING, _V1_RESUMING: without "
+		"_V1_ those are v2's states), or include <vmig/uapi_v1_names.h>") = 2,
+#endif
+	VMIG_UAPI_REGION_TYPE_MIGRATION VMIG_UAPI_GONE("v1; use VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED") =
+		3,
+	VMIG_UAPI_REGION_SUBTYPE_MIGRATION VMIG_UAPI_GONE(
+		"v1; use VMIG_UAPI_REGION_SUBTYPE_MIGRATION_DEPRECATED") = 1,
+	VMIG_UAPI_DEVICE_STATE_SAVING VMIG_UAPI_GONE(
+		"v1; use VMIG_UAPI_DEVICE_STATE_V1_SAVING (and _V1_STOP, "
+		"_V1_RUNNING, _V1_RESUMING)") = 2,
+};
 
 /* --- DMA of a type1 container -------------------------------------------------------------- */
 
@@ -490,6 +525,25 @@ struct vmig_uapi_iommu_type1_dirty_bitmap_get {
 	struct vmig_uapi_bitmap bitmap;
 };
 #define VMIG_UAPI_IOMMU_DIRTY_PAGES _IO(VMIG_UAPI_TYPE, VMIG_UAPI_BASE + 17)
+
+/* --- provisional: in no release -------------------------------------------------------------- */
+
+#ifdef VMIG_UAPI_PROVISIONAL
+/*
+ * VFIO_DEVICE_FEATURE_DMA_BUF_TPH, processing hints of a region's dma-buf: v9 as posted to kvm@vger.kernel.org
+ * on 22 June 2026 (message 20260622184211.2229399-4-zhipingz@meta.com). Without its number: that was 13, which
+ * Linux 7.3 has given to another feature.
+ */
+struct vmig_uapi_device_feature_dma_buf_tph {
+	int32_t dmabuf_fd;
+	uint32_t flags;
+	uint16_t steering_tag_ext;
+	uint8_t steering_tag;
+	uint8_t ph;
+};
+#define VMIG_UAPI_DMA_BUF_TPH_ST     (1u << 0)
+#define VMIG_UAPI_DMA_BUF_TPH_ST_EXT (1u << 1)
+#endif
 
 #ifdef __cplusplus
 }
