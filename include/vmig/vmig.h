@@ -17,6 +17,7 @@
 #include <vmig/space.h>
 #include <vmig/state.h>
 #include <vmig/stream.h>
+#include <vmig/supervise.h>
 #include <vmig/user.h>
 #include <vmig/version.h>
 

@@ -38,6 +38,11 @@
 #define VMIG_LIMIT_USER_RECORDS   (64u << 20) /* of all devices */
 #define VMIG_LIMIT_DEVICES        256u
 
+/* Programs that are supervised (vmig/supervise.h). */
+#define VMIG_LIMIT_SUPERVISE_THREADS 256u  /* calls that are answered at one time; more wait */
+#define VMIG_LIMIT_SUPERVISED        1024u /* processes, looked through for open descriptors */
+#define VMIG_LIMIT_PROC_LINE         4608u /* of /proc/PID/maps: a path and its front */
+
 /* A descriptor (its JSON: VMIG_DESCRIPTOR_MAX). */
 #define VMIG_LIMIT_DESCRIPTOR_ENTRIES    4096u
 #define VMIG_LIMIT_DESCRIPTOR_SELF       16u /* entries that say what the device is */
