@@ -8,7 +8,7 @@
 #include "run-program.h"
 #include "run.h"
 
-const struct run_way *const run_ways[] = { &run_way_preload, NULL };
+const struct run_way *const run_ways[] = { &run_way_preload, &run_way_seccomp, NULL };
 
 static int unknown(const char *name)
 {
