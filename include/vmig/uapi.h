@@ -233,7 +233,7 @@ struct vmig_uapi_device_ioeventfd {
 	VMIG_UAPI_U64 offset;
 	VMIG_UAPI_U64 data;
 	int32_t fd;
-	uint32_t reserved; /* Linux 6.6 */
+	uint32_t reserved; /* Linux 6.7 */
 };
 #define VMIG_UAPI_DEVICE_IOEVENTFD_8         (1u << 0)
 #define VMIG_UAPI_DEVICE_IOEVENTFD_16        (1u << 1)
