@@ -98,6 +98,8 @@ int vmig_served_log_start(struct vmig_served *s, struct vmig_slink_msg *m, struc
 int vmig_served_log_stop(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c);
 int vmig_served_log_report(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c);
 
+int vmig_served_dirty_pages(struct vmig_served *s, struct vmig_slink_msg *m);
+
 /** The client's session has ended, or ends now. */
 void vmig_served_end_session(struct vmig_served *s);
 /** The file of a listening socket that we have made; an empty path: none. */

@@ -4,9 +4,13 @@
  * for what is mapped (a model does) can do that, and is asked for it. Another one logs what is mapped at START, and
  * all else is reported as written, whenever it is asked for: never too little, and too much only where the client
  * maps at new addresses while it logs.
+ *
+ * To a device that is shown by v1 belongs DIRTY_PAGES, the IOMMU's tracking of v1 times: the same log, always of all.
  */
 #include <endian.h>
 #include <string.h>
+
+#include <vmig/uapi.h>
 
 #include "server/vfio_user.h"
 
@@ -264,4 +268,97 @@ int vmig_served_log_report(struct vmig_served *s, struct vmig_slink_msg *m, stru
 	/* Here and not before the report: the client is busy with the answer meanwhile. */
 	memset(bitmap, 0, req.bitmap_len);
 	return r;
+}
+
+/* --- DIRTY_PAGES ------------------------------------------------------------------------------- */
+
+/* Who drives a device by v1 speaks the dialect of v1 times; nobody else does. */
+static bool is_shown_by_v1(struct vmig_served *s)
+{
+	struct vmig_region region;
+
+	for (uint32_t i = 0; i < s->info.n_regions; i++)
+		if (!vmig_device_query_region(s->dev, i, &region) &&
+		    region.cap_type == VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED &&
+		    region.cap_subtype == VMIG_UAPI_REGION_SUBTYPE_MIGRATION_DEPRECATED)
+			return true;
+	return false;
+}
+
+#define DIRTY_FIXED (VMIG_VU_DIRTY_PAGES_SIZE + VMIG_VU_BITMAP_RANGE_SIZE)
+
+static int reply_dirty(struct vmig_served *s, struct vmig_slink_msg *m, const struct vmig_vu_log_report *req,
+		       uint64_t *bitmap)
+{
+	struct vmig_vu_dirty_pages head = { .argsz = (uint32_t)(DIRTY_FIXED + req->bitmap_len),
+					    .flags = VMIG_VU_DIRTY_GET_BITMAP };
+	struct iovec iov = { bitmap, bitmap ? req->bitmap_len : 0 };
+	uint8_t out[DIRTY_FIXED];
+	struct vmig_cursor o = vmig_cursor_into(out, sizeof(out));
+
+	vmig_vu_dirty_pages_encode(&o, &head);
+	/* Where the reply has no room for it, only the head is sent: it says how much there has to be. */
+	if (!bitmap)
+		return vmig_served_reply_to(s, m, out, &o);
+	to_wire(bitmap, req->bitmap_len);
+	vmig_vu_bitmap_range_encode(&o, req);
+	return vmig_served_reply(s, m, out, sizeof(out), &iov, 1, NULL, 0);
+}
+
+static int get_dirty(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c, uint32_t argsz)
+{
+	struct vmig_vu_log_report req;
+	uint64_t *bitmap;
+	int r = vmig_vu_bitmap_range_decode(c, &req);
+
+	if (r < 0)
+		return r;
+	if (!s->log.on)
+		return -EINVAL;
+	if (argsz < DIRTY_FIXED + req.bitmap_len)
+		return reply_dirty(s, m, &req, NULL);
+	bitmap = zero_bitmap(s, req.bitmap_len);
+	if (!bitmap)
+		return -ENOMEM;
+	r = report(s, &req, bitmap);
+	if (!r)
+		r = reply_dirty(s, m, &req, bitmap);
+	memset(bitmap, 0, req.bitmap_len);
+	return r;
+}
+
+/* START twice is no error, as of the kernel. */
+static int start_dirty(struct vmig_served *s)
+{
+	uint64_t page_size = s->caps.migration_pgsize ? s->caps.migration_pgsize : 4096;
+	int r = 0;
+
+	if (s->log.on)
+		return 0;
+	s->log.all = true;
+	r = start_all(s, &page_size);
+	s->log.on = !r;
+	return r;
+}
+
+int vmig_served_dirty_pages(struct vmig_served *s, struct vmig_slink_msg *m)
+{
+	struct vmig_cursor c = vmig_cursor_over(m->body, m->body_len);
+	struct vmig_vu_dirty_pages req;
+	int r;
+
+	if (!is_shown_by_v1(s))
+		return -ENOSYS;
+	if (!(s->info.has & (VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG)))
+		return -EOPNOTSUPP;
+	r = vmig_vu_dirty_pages_decode(&c, &req);
+	if (r < 0)
+		return r;
+	if (req.flags == VMIG_VU_DIRTY_GET_BITMAP)
+		return get_dirty(s, m, &c, req.argsz);
+	if (req.flags == VMIG_VU_DIRTY_START)
+		r = start_dirty(s);
+	else
+		r = s->log.on ? stop(s) : 0;
+	return r < 0 ? r : vmig_served_reply(s, m, NULL, 0, NULL, 0, NULL, 0);
 }

@@ -22,6 +22,7 @@ static const struct command commands[] = {
 	[VMIG_VU_REGION_READ] = { vmig_served_region_read },
 	[VMIG_VU_REGION_WRITE] = { vmig_served_region_write },
 	[VMIG_VU_DEVICE_RESET] = { vmig_served_reset },
+	[VMIG_VU_DIRTY_PAGES] = { vmig_served_dirty_pages },
 	[VMIG_VU_REGION_WRITE_MULTI] = { vmig_served_write_multi, VMIG_VU_CAP_WRITE_MULTIPLE },
 	[VMIG_VU_DEVICE_FEATURE] = { vmig_served_feature },
 	[VMIG_VU_MIG_DATA_READ] = { vmig_served_data_read },

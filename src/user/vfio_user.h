@@ -131,6 +131,8 @@ struct vmig_vuc_out {
 struct vmig_vuc_mapping {
 	struct vmig_dma map; /* fd is not kept */
 	unsigned int busy;   /* accesses under way */
+	uint64_t *
+		dirty; /* DIRTY_PAGES: what was reported and not yet asked for; a bit a page of the log; or NULL */
 };
 
 /** What the server may reach, sorted by iova. */
@@ -187,8 +189,10 @@ struct vmig_vuc {
 	struct vmig_error load_fault;
 	pthread_mutex_t region_lock;
 	struct vmig_vuc_region *regions;
-	void *scratch; /* of REPORT */
-	pthread_mutex_t scratch_lock;
+	void *scratch;                /* of REPORT */
+	pthread_mutex_t scratch_lock; /* also of the next two, and of the mappings' dirty bits */
+	bool dirty_pages;             /* its log is DIRTY_PAGES of v1 times */
+	uint64_t log_page;            /* of that log; 0: it is not started */
 };
 
 /** A cursor behind the header's room. */
@@ -228,6 +232,9 @@ void vmig_vuc_maps_init(struct vmig_vuc_maps *maps);
 void vmig_vuc_maps_done(struct vmig_vuc_maps *maps);
 int vmig_vuc_map_dma(void *p, const struct vmig_dma *map, struct vmig_error *error);
 int vmig_vuc_unmap_dma(void *p, uint64_t iova, uint64_t size, struct vmig_error *error);
+/** The mapping that ends behind @iova first, kept in place until vmig_vuc_release_mapping(). NULL: none. */
+struct vmig_vuc_mapping *vmig_vuc_hold_mapping(struct vmig_vuc_maps *maps, uint64_t iova);
+void vmig_vuc_release_mapping(struct vmig_vuc_maps *maps, struct vmig_vuc_mapping *m);
 /** The server's access to [@iova, @iova + @len). 0, -EINVAL, -EFAULT, or what the memory's owner says. */
 MUST_USE int vmig_vuc_access(struct vmig_vuc_maps *maps, uint64_t iova, uint8_t *buf, size_t len, bool write);
 
@@ -273,6 +280,13 @@ int vmig_vuc_log_start(void *p, uint64_t *page_size, const struct vmig_range *ra
 int vmig_vuc_log_stop(void *p, struct vmig_error *error);
 int vmig_vuc_log_report(void *p, uint64_t iova, uint64_t length, uint64_t page_size, uint64_t *bitmap,
 			struct vmig_error *error);
+
+/** Has the server DIRTY_PAGES? 1: yes, 0: no, or how the connection ended. Nothing is logged afterwards. */
+MUST_USE int vmig_vuc_dirty_probe(struct vmig_vuc *v, struct vmig_error *error);
+MUST_USE int vmig_vuc_dirty_start(struct vmig_vuc *v, uint64_t *page_size, struct vmig_error *error);
+MUST_USE int vmig_vuc_dirty_stop(struct vmig_vuc *v, struct vmig_error *error);
+MUST_USE int vmig_vuc_dirty_report(struct vmig_vuc *v, uint64_t iova, uint64_t length, uint64_t page_size,
+				   uint64_t *bitmap, struct vmig_error *error);
 
 /** -ENOMEM. */
 MUST_USE int vmig_vuc_saver_new(struct vmig_vuc *v, struct vmig_session_half *ret);

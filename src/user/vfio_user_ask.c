@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <vmig/region.h>
+#include <vmig/uapi.h>
 
 #include "user/vfio_user.h"
 
@@ -79,6 +80,31 @@ static int ask_log(struct vmig_vuc *v, struct vmig_error *error)
 	if (r > 0)
 		v->info.has |= VMIG_HAS_DMA_LOG;
 	return MIN(r, 0);
+}
+
+static bool has_migration_region(struct vmig_vuc *v, struct vmig_error *error)
+{
+	struct vmig_region region;
+
+	for (uint32_t i = 0; i < v->info.n_regions && !v->dead; i++)
+		if (!vmig_vuc_query_region(v, i, &region, error) &&
+		    region.cap_type == VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED &&
+		    region.cap_subtype == VMIG_UAPI_REGION_SUBTYPE_MIGRATION_DEPRECATED)
+			return true;
+	return false;
+}
+
+/* A server that is of v1 times, or shows its device so, has the log of then. It is the IOMMU's. */
+static int ask_dirty_pages(struct vmig_vuc *v, struct vmig_error *error)
+{
+	int r = has_migration_region(v, error) ? vmig_vuc_dirty_probe(v, error) : 0;
+
+	if (v->dead)
+		return r < 0 ? r : error->code ? -error->code : -ECONNRESET;
+	v->dirty_pages = r > 0;
+	if (v->dirty_pages)
+		v->info.has |= VMIG_HAS_IOMMU_LOG;
+	return 0;
 }
 
 /* The size query; and, if the server has it, the opt-in to be told of new initial data. */
@@ -186,6 +212,8 @@ int vmig_vuc_ask(struct vmig_vuc *v, struct vmig_error *error)
 		r = ask_sizes(v, error);
 	if (!r && v->info.migration_flags)
 		r = ask_log(v, error);
+	if (!r && !v->info.migration_flags)
+		r = ask_dirty_pages(v, error);
 	if (!r)
 		r = ask_precopy(v, error);
 	if (r < 0)

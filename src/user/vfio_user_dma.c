@@ -16,10 +16,16 @@ void vmig_vuc_maps_init(struct vmig_vuc_maps *maps)
 	pthread_cond_init(&maps->idle, NULL);
 }
 
+static void free_mapping(struct vmig_vuc_mapping *m)
+{
+	free(m->dirty);
+	free(m);
+}
+
 void vmig_vuc_maps_done(struct vmig_vuc_maps *maps)
 {
 	for (uint32_t i = 0; i < maps->n; i++)
-		free(maps->maps[i]);
+		free_mapping(maps->maps[i]);
 	free(maps->maps);
 	pthread_cond_destroy(&maps->idle);
 	pthread_mutex_destroy(&maps->lock);
@@ -95,7 +101,30 @@ static void drop(struct vmig_vuc_maps *maps, uint64_t iova)
 	maps->n--;
 	while (m->busy)
 		pthread_cond_wait(&maps->idle, &maps->lock);
-	free(m);
+	free_mapping(m);
+}
+
+struct vmig_vuc_mapping *vmig_vuc_hold_mapping(struct vmig_vuc_maps *maps, uint64_t iova)
+{
+	struct vmig_vuc_mapping *m = NULL;
+	uint32_t i;
+
+	pthread_mutex_lock(&maps->lock);
+	i = find(maps, iova);
+	if (i < maps->n) {
+		m = maps->maps[i];
+		m->busy++;
+	}
+	pthread_mutex_unlock(&maps->lock);
+	return m;
+}
+
+void vmig_vuc_release_mapping(struct vmig_vuc_maps *maps, struct vmig_vuc_mapping *m)
+{
+	pthread_mutex_lock(&maps->lock);
+	if (!--m->busy)
+		pthread_cond_broadcast(&maps->idle);
+	pthread_mutex_unlock(&maps->lock);
 }
 
 /* --- one access --------------------------------------------------------------------------- */
@@ -133,10 +162,7 @@ static ssize_t access_part(struct vmig_vuc_maps *maps, uint64_t iova, uint8_t *b
 	pthread_mutex_unlock(&maps->lock);
 	part = (size_t)MIN(len, m->map.size - (iova - m->map.iova));
 	r = copy(&m->map, iova, buf, part, write);
-	pthread_mutex_lock(&maps->lock);
-	if (!--m->busy)
-		pthread_cond_broadcast(&maps->idle);
-	pthread_mutex_unlock(&maps->lock);
+	vmig_vuc_release_mapping(maps, m);
 	return r < 0 ? r : (ssize_t)part;
 }
 

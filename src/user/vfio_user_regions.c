@@ -12,9 +12,21 @@
 
 /* --- region info -------------------------------------------------------------------------- */
 
-/* Ask once, with room for @argsz bytes. */
+/* The descriptors that came with a region. */
+struct region_fds {
+	int fds[VMIG_LIMIT_MSG_FDS];
+	uint32_t n;
+};
+
+static void close_fds(struct region_fds *fds)
+{
+	while (fds->n)
+		close(fds->fds[--fds->n]);
+}
+
+/* Ask once, with room for @argsz bytes. *ret_fds may hold some on failure too. */
 static int ask_region(struct vmig_vuc *v, uint32_t index, uint32_t argsz, struct vmig_vu_region_info *ret,
-		      int *ret_fd, struct vmig_error *error)
+		      struct region_fds *ret_fds, struct vmig_error *error)
 {
 	_autofree_ uint8_t *in = malloc(argsz);
 	uint8_t out[VMIG_VU_HEADER_SIZE + VMIG_VU_REGION_INFO_SIZE];
@@ -22,8 +34,8 @@ static int ask_region(struct vmig_vuc *v, uint32_t index, uint32_t argsz, struct
 	struct vmig_vuc_call call = { .command = VMIG_VU_DEVICE_GET_REGION_INFO,
 				      .fixed = in,
 				      .fixed_max = argsz,
-				      .fds = ret_fd,
-				      .fds_max = 1 };
+				      .fds = ret_fds->fds,
+				      .fds_max = ARRAY_SIZE(ret_fds->fds) };
 	struct vmig_cursor c = vmig_vuc_request(out, sizeof(out));
 	int r;
 
@@ -34,12 +46,30 @@ static int ask_region(struct vmig_vuc *v, uint32_t index, uint32_t argsz, struct
 	r = vmig_vuc_call(v, &call, error);
 	if (r < 0)
 		return r;
+	ret_fds->n = call.n_fds;
 	c = vmig_cursor_over(in, call.fixed_len);
 	r = vmig_vu_region_info_decode(&c, ret);
 	if (r < 0 || ret->index != index)
 		return vmig_vuc_broken(v, error, "DEVICE_GET_REGION_INFO",
 				       "what the server says of region %u contradicts itself", index);
 	return 0;
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* One descriptor for all of the region, or one for each area of it that may be mapped, as libvfio-user has them.
+ * The one to map by; -1: there is none, or the areas are of different files. */
+static int choose_fd(const struct vmig_vu_region_info *info, struct region_fds *fds)
+{
+	for (uint32_t i = 1; i < fds->n; i++)
+		if (!same_file(fds->fds[0], fds->fds[i]))
+			return -1;
+	return fds->n && (info->flags & VMIG_REGION_MMAP) ? fds->fds[0] : -1;
 }
 
 /* A mapped file that is shorter than the region kills whoever touches it: better said now. */
@@ -56,16 +86,20 @@ static bool fd_covers(int fd, const struct vmig_vu_region_info *info)
 	       (add_fits(info->offset, end) && info->offset + end <= (uint64_t)st.st_size);
 }
 
-static int check_region(struct vmig_vuc *v, const struct vmig_vu_region_info *info, int fd,
-			struct vmig_error *error)
+static int check_region(struct vmig_vuc *v, const struct vmig_vu_region_info *info,
+			const struct region_fds *fds, struct vmig_error *error)
 {
+	if (fds->n > 1 && fds->n != info->n_areas)
+		return vmig_vuc_broken(v, error, "DEVICE_GET_REGION_INFO",
+				       "region %u came with %u descriptors for %u areas", info->index, fds->n,
+				       info->n_areas);
 	if (!(info->flags & VMIG_REGION_MMAP) || !info->size)
 		return 0;
-	if (fd < 0)
+	if (!fds->n)
 		return vmig_vuc_broken(v, error, "DEVICE_GET_REGION_INFO",
 				       "region %u may be mapped, but its descriptor did not come",
 				       info->index);
-	if (!fd_covers(fd, info))
+	if (!fd_covers(fds->fds[0], info))
 		return vmig_vuc_broken(v, error, "DEVICE_GET_REGION_INFO",
 				       "the file of region %u is shorter than the region", info->index);
 	return 0;
@@ -74,7 +108,10 @@ static int check_region(struct vmig_vuc *v, const struct vmig_vu_region_info *in
 static void fill_region(struct vmig_region *ret, const struct vmig_vu_region_info *info, int fd)
 {
 	ret->index = info->index;
-	ret->flags = info->flags & (VMIG_REGION_READ | VMIG_REGION_WRITE | VMIG_REGION_MMAP);
+	ret->flags = info->flags & (VMIG_REGION_READ | VMIG_REGION_WRITE);
+	/* Without one descriptor for all of it, it is not mapped; messages reach it. */
+	if (fd >= 0)
+		ret->flags |= VMIG_REGION_MMAP;
 	ret->size = info->size;
 	ret->fd = fd;
 	ret->fd_offset = fd >= 0 ? info->offset : 0;
@@ -87,24 +124,29 @@ static void fill_region(struct vmig_region *ret, const struct vmig_vu_region_inf
 static int learn_region(struct vmig_vuc *v, uint32_t index, struct vmig_error *error)
 {
 	struct vmig_vu_region_info info;
-	_autoclose_ int fd = -1;
-	int r = ask_region(v, index, REGION_INFO_FIRST, &info, &fd, error);
+	struct region_fds fds = { .n = 0 };
+	int fd, r = ask_region(v, index, REGION_INFO_FIRST, &info, &fds, error);
 
+	if (!r && info.argsz > VMIG_LIMIT_REGION_INFO)
+		r = vmig_vuc_broken(v, error, "DEVICE_GET_REGION_INFO",
+				    "region %u has %u bytes of capabilities", index, info.argsz);
 	if (!r && info.argsz > REGION_INFO_FIRST) {
-		if (info.argsz > VMIG_LIMIT_REGION_INFO)
-			return vmig_vuc_broken(v, error, "DEVICE_GET_REGION_INFO",
-					       "region %u has %u bytes of capabilities", index, info.argsz);
-		vmig_closep(&fd);
-		fd = -1;
-		r = ask_region(v, index, info.argsz, &info, &fd, error);
+		close_fds(&fds);
+		r = ask_region(v, index, info.argsz, &info, &fds, error);
 	}
 	if (!r)
-		r = check_region(v, &info, fd, error);
-	if (r < 0)
-		return r;
-	fill_region(&v->regions[index].info, &info, info.flags & VMIG_REGION_MMAP ? steal_fd(&fd) : -1);
-	v->regions[index].known = true;
-	return 0;
+		r = check_region(v, &info, &fds, error);
+	if (!r) {
+		fd = choose_fd(&info, &fds);
+		fill_region(&v->regions[index].info, &info, fd);
+		v->regions[index].known = true;
+		/* The first is the region's now, unless it is of no use. */
+		for (uint32_t i = fd >= 0; i < fds.n; i++)
+			close(fds.fds[i]);
+		fds.n = 0;
+	}
+	close_fds(&fds);
+	return r;
 }
 
 static int no_region(struct vmig_error *error, uint32_t index)

@@ -198,6 +198,11 @@ int vmig_vuc_reset(void *p, struct vmig_error *error)
 	if (r < 0)
 		return r;
 	vmig_vuc_forget_load(v);
+	/* Not all servers stop their log, but for the user it has stopped. */
+	if (v->dirty_pages)
+		r = vmig_vuc_dirty_stop(v, error);
+	if (r < 0 && v->dead)
+		return r;
 	return v->info.migration_flags ? check_reset(v, error) : 0;
 }
 
@@ -233,6 +238,8 @@ int vmig_vuc_log_start(void *p, uint64_t *page_size, const struct vmig_range *ra
 	struct vmig_cursor c;
 	int r;
 
+	if (v->dirty_pages)
+		return vmig_vuc_dirty_start(v, page_size, error);
 	if (!n || n > VMIG_LIMIT_LOG_RANGES)
 		return vmig_fault(error, n ? -E2BIG : -EINVAL, "DMA_LOGGING_START",
 				  "%u ranges; 1 to %u are possible", n, VMIG_LIMIT_LOG_RANGES);
@@ -258,7 +265,10 @@ int vmig_vuc_log_start(void *p, uint64_t *page_size, const struct vmig_range *ra
 int vmig_vuc_log_stop(void *p, struct vmig_error *error)
 {
 	const uint32_t flags = VMIG_VU_FEATURE_DMA_LOGGING_STOP | VMIG_VU_FEATURE_SET;
+	struct vmig_vuc *v = p;
 
+	if (v->dirty_pages)
+		return vmig_vuc_dirty_stop(v, error);
 	return vmig_vuc_feature(p, flags, NULL, 0, NULL, 0, NULL, error);
 }
 
@@ -376,6 +386,8 @@ int vmig_vuc_log_report(void *p, uint64_t iova, uint64_t length, uint64_t page_s
 	uint64_t most = report_bytes(v);
 	int r = 0;
 
+	if (v->dirty_pages)
+		return vmig_vuc_dirty_report(v, iova, length, page_size, bitmap, error);
 	pthread_mutex_lock(&v->scratch_lock);
 	if (!v->scratch)
 		v->scratch = malloc(REPORT_BYTES);

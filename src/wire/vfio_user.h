@@ -51,7 +51,7 @@ enum vmig_vu_command {
 	VMIG_VU_DMA_READ = 11,  /* server to client */
 	VMIG_VU_DMA_WRITE = 12, /* server to client */
 	VMIG_VU_DEVICE_RESET = 13,
-	VMIG_VU_DIRTY_PAGES = 14, /* of v1 times; not spoken */
+	VMIG_VU_DIRTY_PAGES = 14, /* of v1 times: with devices that have a migration region */
 	VMIG_VU_REGION_WRITE_MULTI = 15,
 	VMIG_VU_DEVICE_FEATURE = 16,
 	VMIG_VU_MIG_DATA_READ = 17,
@@ -419,6 +419,31 @@ struct vmig_vu_log_report {
  *  Whether a reply's bitmap is as long is for the receiver to check: header, feature, report, bitmap_len. */
 MUST_USE int vmig_vu_log_report_decode(struct vmig_cursor *c, struct vmig_vu_log_report *ret);
 void vmig_vu_log_report_encode(struct vmig_cursor *c, const struct vmig_vu_log_report *m);
+/* --- DIRTY_PAGES -------------------------------------------------------------------------- */
+
+/*
+ * As VFIO_IOMMU_DIRTY_PAGES. START and STOP are the request alone, and no reply's payload is needed. GET_BITMAP has
+ * struct vmig_vu_bitmap_range behind it, in the request and in the reply, where the bitmap follows.
+ */
+#define VMIG_VU_DIRTY_PAGES_SIZE 8u
+#define VMIG_VU_DIRTY_START      (1u << 0)
+#define VMIG_VU_DIRTY_STOP       (1u << 1)
+#define VMIG_VU_DIRTY_GET_BITMAP (1u << 2)
+
+struct vmig_vu_dirty_pages {
+	uint32_t argsz, flags; /* one of VMIG_VU_DIRTY_*; argsz: what the reply may have */
+};
+
+/** -EPROTO: argsz is below the message's own, or not exactly one operation. */
+MUST_USE int vmig_vu_dirty_pages_decode(struct vmig_cursor *c, struct vmig_vu_dirty_pages *ret);
+void vmig_vu_dirty_pages_encode(struct vmig_cursor *c, const struct vmig_vu_dirty_pages *m);
+
+#define VMIG_VU_BITMAP_RANGE_SIZE 32u
+/** The same as of a REPORT in another order, and the bitmap's length is on the wire. -EPROTO also: it is not that
+ *  of so many pages. */
+MUST_USE int vmig_vu_bitmap_range_decode(struct vmig_cursor *c, struct vmig_vu_log_report *ret);
+void vmig_vu_bitmap_range_encode(struct vmig_cursor *c, const struct vmig_vu_log_report *m);
+
 /** Bytes of the bitmap (u64s) of so many pages; page_size is a power of two. */
 uint64_t vmig_vu_bitmap_len(uint64_t length, uint64_t page_size);
 

@@ -157,6 +157,54 @@ void vmig_vu_log_report_encode(struct vmig_cursor *c, const struct vmig_vu_log_r
 	vmig_cursor_put_u64(c, m->page_size);
 }
 
+/* --- dirty pages, of v1 times --------------------------------------------------------------- */
+
+int vmig_vu_dirty_pages_decode(struct vmig_cursor *c, struct vmig_vu_dirty_pages *ret)
+{
+	struct vmig_vu_dirty_pages m;
+
+	m.argsz = vmig_cursor_u32(c);
+	m.flags = vmig_cursor_u32(c);
+	if (!vmig_cursor_ok(c) || m.argsz < VMIG_VU_DIRTY_PAGES_SIZE)
+		return -EPROTO;
+	if (m.flags != VMIG_VU_DIRTY_START && m.flags != VMIG_VU_DIRTY_STOP &&
+	    m.flags != VMIG_VU_DIRTY_GET_BITMAP)
+		return -EPROTO;
+	*ret = m;
+	return 0;
+}
+
+void vmig_vu_dirty_pages_encode(struct vmig_cursor *c, const struct vmig_vu_dirty_pages *m)
+{
+	vmig_cursor_put_u32(c, m->argsz);
+	vmig_cursor_put_u32(c, m->flags);
+}
+
+int vmig_vu_bitmap_range_decode(struct vmig_cursor *c, struct vmig_vu_log_report *ret)
+{
+	struct vmig_vu_log_report m;
+
+	m.iova = vmig_cursor_u64(c);
+	m.length = vmig_cursor_u64(c);
+	m.page_size = vmig_cursor_u64(c);
+	m.bitmap_len = vmig_cursor_u64(c);
+	if (!vmig_cursor_ok(c) || !is_pow2(m.page_size) || !range_ok(m.iova, m.length) ||
+	    m.bitmap_len != vmig_vu_bitmap_len(m.length, m.page_size))
+		return -EPROTO;
+	if (m.bitmap_len > VMIG_LIMIT_MSG_BITMAP)
+		return -E2BIG;
+	*ret = m;
+	return 0;
+}
+
+void vmig_vu_bitmap_range_encode(struct vmig_cursor *c, const struct vmig_vu_log_report *m)
+{
+	vmig_cursor_put_u64(c, m->iova);
+	vmig_cursor_put_u64(c, m->length);
+	vmig_cursor_put_u64(c, m->page_size);
+	vmig_cursor_put_u64(c, m->bitmap_len);
+}
+
 /* --- experimental ------------------------------------------------------------------------- */
 
 int vmig_vu_query_decode(struct vmig_cursor *c, struct vmig_vu_query *ret)

@@ -29,6 +29,7 @@ struct tool_user {
 	uint32_t n;
 	struct loads *loads; /* NULL: nobody drives anything */
 	bool owns_loads;
+	struct tool_record *configs; /* of the last quiesce: a stopped device must not be touched */
 	bool *fresh; /* nothing was loaded for this nic: it is set up from nothing when it runs */
 	int failed;  /* a workload could not go on: positive errno */
 	char detail[256];
@@ -89,7 +90,8 @@ int tool_user_new(struct vmig_device *const *devices, char *const *names, uint32
 	user->fresh = calloc(n, sizeof(bool));
 	for (uint32_t i = 0; user->fresh && i < n; i++)
 		user->fresh[i] = true;
-	if (!user->fresh)
+	user->configs = calloc(n, sizeof(struct tool_record));
+	if (!user->fresh || !user->configs)
 		r = -ENOMEM;
 	else if (other)
 		user->loads = other->loads;
@@ -113,6 +115,9 @@ void tool_user_free(struct tool_user *user)
 		return;
 	if (user->owns_loads)
 		free_loads(user->loads);
+	for (uint32_t i = 0; user->configs && i < user->n; i++)
+		free(user->configs[i].bytes);
+	free(user->configs);
 	free(user->fresh);
 	free(user);
 }
@@ -151,6 +156,23 @@ __attribute__((format(printf, 3, 4))) static int fail(struct tool_user *user, in
 
 /* --- for the engine ------------------------------------------------------------------------ */
 
+static int take_config(struct tool_user *user, uint32_t i)
+{
+	int r;
+
+	free(user->configs[i].bytes);
+	user->configs[i] = (struct tool_record){ 0 };
+	r = tool_record_add_config(&user->configs[i], user->devices[i]);
+	return r ? fail(user, r, "%s: its user's record cannot be made", user->names[i]) : 0;
+}
+
+static int pause_workload(struct tool_user *user, uint32_t i)
+{
+	int r = workload_quiesce(load_of(user, i));
+
+	return r ? fail(user, r, "the workload failed before it was paused: %s", strerror(-r)) : 0;
+}
+
 static int on_quiesce(void *opaque)
 {
 	struct tool_user *user = opaque;
@@ -158,10 +180,9 @@ static int on_quiesce(void *opaque)
 
 	lock(user);
 	for (uint32_t i = 0; !r && i < user->n; i++)
-		if (load_of(user, i))
-			r = workload_quiesce(load_of(user, i));
+		r = load_of(user, i) ? pause_workload(user, i) : take_config(user, i);
 	unlock(user);
-	return r ? fail(user, r, "the workload failed before it was paused: %s", strerror(-r)) : 0;
+	return r;
 }
 
 static void on_resume(void *opaque)
@@ -192,7 +213,9 @@ static int on_save_record(void *opaque, uint32_t i, void **ret, size_t *ret_len)
 		r = workload_save(load_of(user, i), &bytes, &len);
 		r = r ? r : tool_record_add(&record, TOOL_SECTION_WORKLOAD, bytes, len);
 	} else {
-		r = tool_record_add_config(&record, user->devices[i]);
+		record = user->configs[i];
+		user->configs[i] = (struct tool_record){ 0 };
+		r = 0;
 	}
 	unlock(user);
 	free(bytes);
