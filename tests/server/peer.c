@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vmig/region.h>
+
 /* --- bytes ------------------------------------------------------------------------------------- */
 
 static void grow(struct bytes *b, size_t len)
@@ -424,6 +426,17 @@ int rig_detach(struct rig *rig)
 void rig_start(struct rig *rig, const struct toy_config *toy)
 {
 	rig_make(rig, toy, NULL);
+	rig_attach(rig);
+	ck_assert_int_eq(peer_hello(&rig->peer, HELLO), 0);
+}
+
+void rig_start_v1(struct rig *rig, const struct toy_config *toy)
+{
+	struct vmig_device *plain;
+
+	rig_make(rig, toy, NULL);
+	plain = rig->dev;
+	ck_assert_int_eq(vmig_show_v1(plain, NULL, &rig->dev), 0);
 	rig_attach(rig);
 	ck_assert_int_eq(peer_hello(&rig->peer, HELLO), 0);
 }

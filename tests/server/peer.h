@@ -135,6 +135,8 @@ void rig_attach(struct rig *rig);
 int rig_detach(struct rig *rig);
 /** Both, and VERSION with HELLO. */
 void rig_start(struct rig *rig, const struct toy_config *toy);
+/** The same with the toy shown through a migration region. */
+void rig_start_v1(struct rig *rig, const struct toy_config *toy);
 /** Wait for the server's thread, which ends by itself. */
 int rig_join(struct rig *rig);
 /** Detach and close all. */

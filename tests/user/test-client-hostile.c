@@ -351,6 +351,64 @@ static void map_with_short_file(struct peer *p, struct peer_msg *m)
 	map_with_fds(p, m, 65535, 1);
 }
 
+static void put_area(uint8_t *at, uint64_t offset, uint64_t size)
+{
+	peer_put64(at, offset);
+	peer_put64(at + 8, size);
+}
+
+/* Two areas, with @n descriptors: of one file, or of two. */
+static void two_areas(struct peer *p, struct peer_msg *m, int n, bool same)
+{
+	uint8_t caps[16 + 2 * 16] = { 1, 0, 1, 0, 0, 0, 0, 0, 2 }; /* sparse mmap, version 1, two areas */
+	int fds[3];
+
+	put_area(caps + 16, 0, 4096);
+	put_area(caps + 32, 8192, 4096);
+	for (int i = 0; i < n; i++) {
+		fds[i] = same && i ? dup(fds[0]) : memfd_create("region", MFD_CLOEXEC);
+		ck_assert_int_eq(ftruncate(fds[i], 65536), 0);
+	}
+	region_reply(p, m, 7 | 8, 65536, caps, sizeof(caps), fds, n);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+static void two_areas_three_fds(struct peer *p, struct peer_msg *m)
+{
+	two_areas(p, m, 3, true);
+}
+
+static bool answer_two_areas(struct peer *p, struct peer_msg *m)
+{
+	if (m->command != PEER_REGION_INFO)
+		return false;
+	two_areas(p, m, 2, p->opaque);
+	return true;
+}
+
+/* libvfio-user sends a descriptor for each area. They are to be of the same file, or the region is not mapped. */
+TEST(a_descriptor_for_each_area)
+{
+	for (int same = 0; same < 2; same++) {
+		struct vmig_region region;
+		struct vmig_device *dev;
+		struct peer p;
+
+		peer_init(&p);
+		p.hook = answer_two_areas;
+		p.opaque = same ? &p : NULL;
+		p.migration_flags = 1;
+		dev = peer_open(&p, NULL);
+		ck_assert_int_eq(vmig_device_query_region(dev, 0, &region), 0);
+		ck_assert_uint_eq(region.flags, same ? 7 : 3);
+		ck_assert_int_eq(region.fd >= 0, same);
+		ck_assert_uint_eq(region.n_areas, 2);
+		vmig_device_close(dev);
+		peer_stop(&p);
+	}
+}
+
 static void map_with_two_fds(struct peer *p, struct peer_msg *m)
 {
 	map_with_fds(p, m, 65536, 2);
@@ -457,6 +515,8 @@ static const struct wrong bodies[] = {
 	{ "region info: long body", PEER_REGION_INFO, 0, long_body, query_region, -EPROTO },
 	{ "region info: no descriptor", PEER_REGION_INFO, 0, map_without_fd, query_region, -EPROTO },
 	{ "region info: short file", PEER_REGION_INFO, 0, map_with_short_file, query_region, -EPROTO },
+	{ "region info: two areas, three descriptors", PEER_REGION_INFO, 0, two_areas_three_fds, query_region,
+	  -EPROTO },
 	{ "region info: two descriptors", PEER_REGION_INFO, 0, map_with_two_fds, query_region, -EPROTO },
 	{ "region info: chain that loops", PEER_REGION_INFO, 0, chain_that_loops, query_region, -EPROTO },
 	{ "region info: area outside", PEER_REGION_INFO, 0, area_outside, query_region, -EPROTO },
@@ -913,5 +973,6 @@ TEST(any_wrong_byte)
 	}
 }
 
-HARNESS("client-hostile", T(wrong_headers), T(wrong_bodies), T(wrong_migration), T(wrong_capabilities),
-	T(wrong_at_open), T_SLOW(a_server_that_hangs_at_any_message, 60), T_SLOW(any_wrong_byte, 60))
+HARNESS("client-hostile", T(a_descriptor_for_each_area), T(wrong_headers), T(wrong_bodies),
+	T(wrong_migration), T(wrong_capabilities), T(wrong_at_open),
+	T_SLOW(a_server_that_hangs_at_any_message, 60), T_SLOW(any_wrong_byte, 60))

@@ -163,5 +163,122 @@ TEST(failures_cross_with_their_errno)
 	teardown(&e);
 }
 
-HARNESS("client-v1", T(the_regions_type_areas_and_file_cross), T(a_device_moves_from_socket_to_socket),
-	T(registers_have_their_width_across_the_socket), T(failures_cross_with_their_errno))
+/* --- the log of v1 times --------------------------------------------------------------------------- */
+
+#define PAGE 4096ull
+#define IOVA 0x100000000ull
+
+static void write_register(struct vmig_device *dev, uint64_t offset, uint64_t value)
+{
+	ck_assert_int_eq(vmig_device_region_write(dev, TOY_REGISTERS, offset, &value, 8), 0);
+}
+
+static void device_writes(struct end *e, uint64_t iova, uint64_t len)
+{
+	write_register(e->v.dev, TOY_REG_ADDRESS, iova);
+	write_register(e->v.dev, TOY_REG_LENGTH, len);
+	write_register(e->v.dev, TOY_REG_COMMAND, TOY_COMMAND_WRITE);
+}
+
+static uint64_t report(struct end *e, uint64_t iova, uint64_t length, uint64_t page_size)
+{
+	uint64_t bits = 0;
+
+	ck_assert_int_eq(vmig_device_dma_log_report(e->v.dev, iova, length, page_size, &bits), 0);
+	return bits;
+}
+
+/* Two mappings side by side and one apart, with the log on. */
+static void setup_log(struct end *e, uint8_t **ret_memory)
+{
+	static const struct vmig_range range = { 0, 1ull << 40 };
+	static const uint64_t at[] = { IOVA, IOVA + 8 * PAGE, IOVA + 32 * PAGE };
+	struct vmig_device_info info;
+	uint64_t page_size = PAGE;
+
+	setup(e, VMIG_V1_SECTION_TRAPPED, 0, true);
+	vmig_device_query_info(e->v.dev, &info);
+	ck_assert_uint_eq(info.has, VMIG_HAS_IOMMU_LOG);
+	*ret_memory = aligned_alloc(PAGE, 8 * PAGE);
+	for (size_t i = 0; i < 3; i++) {
+		struct vmig_dma map = { .iova = at[i],
+					.size = 8 * PAGE,
+					.prot = VMIG_DMA_READ | VMIG_DMA_WRITE,
+					.fd = -1,
+					.vaddr = *ret_memory };
+
+		ck_assert_int_eq(vmig_device_map_dma(e->v.dev, &map), 0);
+	}
+	ck_assert_int_eq(vmig_device_dma_log_start(e->v.dev, &page_size, &range, 1), 0);
+	ck_assert_uint_eq(page_size, PAGE);
+	ck_assert_int_eq(vmig_device_dma_log_start(e->v.dev, &page_size, &range, 1), -EBUSY);
+}
+
+TEST(the_log_is_asked_for_by_mappings)
+{
+	uint8_t *memory;
+	struct end e;
+
+	setup_log(&e, &memory);
+	device_writes(&e, IOVA + PAGE, 1);
+	device_writes(&e, IOVA + 8 * PAGE - 1, 2); /* in both */
+	device_writes(&e, IOVA + 33 * PAGE, 1);
+	ck_assert_uint_eq(report(&e, IOVA, 64 * PAGE, PAGE), 1ull << 33 | 1 << 8 | 1 << 7 | 1 << 1);
+	ck_assert_uint_eq(report(&e, IOVA, 64 * PAGE, PAGE), 0);
+	/* Nothing is mapped there. */
+	ck_assert_uint_eq(report(&e, 0, 64 * PAGE, PAGE), 0);
+	ck_assert_int_eq(vmig_device_dma_log_stop(e.v.dev), 0);
+	ck_assert_int_eq(vmig_device_dma_log_report(e.v.dev, IOVA, PAGE, PAGE, &(uint64_t){ 0 }), -EINVAL);
+	teardown(&e);
+	free(memory);
+}
+
+/* To ask for a part clears the whole mapping at the server: the other part is kept. */
+TEST(what_was_not_asked_for_is_kept)
+{
+	uint8_t *memory;
+	struct end e;
+
+	setup_log(&e, &memory);
+	device_writes(&e, IOVA + PAGE, 1);
+	device_writes(&e, IOVA + 3 * PAGE, 1);
+	ck_assert_uint_eq(report(&e, IOVA, 2 * PAGE, PAGE), 1 << 1);
+	ck_assert_uint_eq(report(&e, IOVA, 2 * PAGE, PAGE), 0);
+	device_writes(&e, IOVA + 5 * PAGE, 1);
+	/* In pages of another size; of a page that is asked for in part, the rest stays. */
+	ck_assert_uint_eq(report(&e, IOVA + 3 * PAGE, PAGE / 2, PAGE / 4), 3);
+	ck_assert_uint_eq(report(&e, IOVA, 8 * PAGE, 2 * PAGE), 1 << 1 | 1 << 2);
+	ck_assert_uint_eq(report(&e, IOVA, 8 * PAGE, PAGE), 0);
+	teardown(&e);
+	free(memory);
+}
+
+TEST(a_mapping_that_goes_takes_its_bits_along)
+{
+	uint64_t page_size = PAGE;
+	uint8_t *memory;
+	struct end e;
+
+	setup_log(&e, &memory);
+	device_writes(&e, IOVA + PAGE, 1);
+	device_writes(&e, IOVA + 9 * PAGE, 1);
+	ck_assert_uint_eq(report(&e, IOVA, PAGE, PAGE), 0);
+	ck_assert_int_eq(vmig_device_unmap_dma(e.v.dev, IOVA, 8 * PAGE), 0);
+	ck_assert_uint_eq(report(&e, IOVA, 64 * PAGE, PAGE), 1 << 9);
+	/* A reset stops the log, and a new one starts with nothing. */
+	device_writes(&e, IOVA + 9 * PAGE, 1);
+	ck_assert_uint_eq(report(&e, IOVA + 8 * PAGE, PAGE, PAGE), 0);
+	ck_assert_int_eq(vmig_device_reset(e.v.dev), 0);
+	ck_assert_int_eq(vmig_device_dma_log_report(e.v.dev, IOVA, PAGE, PAGE, &(uint64_t){ 0 }), -EINVAL);
+	ck_assert_int_eq(
+		vmig_device_dma_log_start(e.v.dev, &page_size, &(const struct vmig_range){ IOVA, PAGE }, 1),
+		0);
+	ck_assert_uint_eq(report(&e, IOVA, 64 * PAGE, PAGE), 0);
+	teardown(&e);
+	free(memory);
+}
+
+HARNESS("client-v1", T(the_log_is_asked_for_by_mappings), T(what_was_not_asked_for_is_kept),
+	T(a_mapping_that_goes_takes_its_bits_along), T(the_regions_type_areas_and_file_cross),
+	T(a_device_moves_from_socket_to_socket), T(registers_have_their_width_across_the_socket),
+	T(failures_cross_with_their_errno))

@@ -68,6 +68,12 @@ const struct kind message_kinds[] = {
 	{ "opaque-reply", VMIG_VU_DEVICE_OPAQUE, true },
 	{ "opaque-check", VMIG_VU_DEVICE_OPAQUE_CHECK, false },
 	{ "opaque-check-reply", VMIG_VU_DEVICE_OPAQUE_CHECK, true },
+	/* At the end: the fuzzers' corpora name kinds by their places. */
+	{ "dirty-start", VMIG_VU_DIRTY_PAGES, false, VMIG_VU_DIRTY_START },
+	{ "dirty-stop", VMIG_VU_DIRTY_PAGES, false, VMIG_VU_DIRTY_STOP },
+	{ "dirty-stop-reply", VMIG_VU_DIRTY_PAGES, true, 0 },
+	{ "dirty-get", VMIG_VU_DIRTY_PAGES, false, VMIG_VU_DIRTY_GET_BITMAP },
+	{ "dirty-get-reply", VMIG_VU_DIRTY_PAGES, true, VMIG_VU_DIRTY_GET_BITMAP },
 };
 const unsigned int message_n_kinds = ARRAY_SIZE(message_kinds);
 
@@ -117,6 +123,26 @@ static int log_report_decode(struct vmig_cursor *c, struct message *m)
 	int r = vmig_vu_log_report_decode(c, &m->log_report);
 
 	return r || !vmig_vu_is_reply(&m->h) ? r : take_data(c, m->log_report.bitmap_len, m);
+}
+
+/* The reply of a START and of a STOP has nothing in it. */
+static int dirty_pages_decode(struct vmig_cursor *c, struct message *m)
+{
+	bool reply = vmig_vu_is_reply(&m->h);
+	int r = reply && !c->left ? 0 : vmig_vu_dirty_pages_decode(c, &m->dirty_pages);
+
+	if (r || m->dirty_pages.flags != VMIG_VU_DIRTY_GET_BITMAP)
+		return r;
+	r = vmig_vu_bitmap_range_decode(c, &m->log_report);
+	return r || !reply ? r : take_data(c, m->log_report.bitmap_len, m);
+}
+
+static void dirty_pages_encode(struct vmig_cursor *c, const struct message *m)
+{
+	if (m->dirty_pages.flags)
+		vmig_vu_dirty_pages_encode(c, &m->dirty_pages);
+	if (m->dirty_pages.flags == VMIG_VU_DIRTY_GET_BITMAP)
+		vmig_vu_bitmap_range_encode(c, &m->log_report);
 }
 
 static int feature_decode(struct vmig_cursor *c, struct message *m)
@@ -247,6 +273,8 @@ int message_decode_payload(const struct vmig_vu_header *h, struct vmig_cursor *c
 		return write_multi_decode(c, m);
 	case VMIG_VU_DEVICE_FEATURE:
 		return feature_decode(c, m);
+	case VMIG_VU_DIRTY_PAGES:
+		return dirty_pages_decode(c, m);
 	case VMIG_VU_MIG_PRECOPY_INFO:
 	case VMIG_VU_DEVICE_IDENTITY:
 	case VMIG_VU_DEVICE_DESCRIPTOR:
@@ -366,6 +394,9 @@ static void fixed_encode(struct vmig_cursor *c, const struct message *m)
 	case VMIG_VU_DMA_READ:
 	case VMIG_VU_DMA_WRITE:
 		vmig_vu_dma_rw_encode(c, &m->dma_rw);
+		break;
+	case VMIG_VU_DIRTY_PAGES:
+		dirty_pages_encode(c, m);
 		break;
 	case VMIG_VU_DEVICE_FEATURE:
 		feature_encode(c, m);

@@ -10,12 +10,12 @@
 
 #include "wire/vfio_user.h"
 
-/** A kind of message: what tells which decoder takes it. @feature only with DEVICE_FEATURE. */
+/** A kind of message: what tells which decoder takes it. @feature only with DEVICE_FEATURE and DIRTY_PAGES. */
 struct kind {
 	const char *name;
 	uint16_t command;
 	bool reply;
-	uint32_t feature; /* flags of struct vmig_vu_feature */
+	uint32_t feature; /* flags of struct vmig_vu_feature, vmig_vu_dirty_pages */
 };
 
 extern const struct kind message_kinds[];
@@ -24,6 +24,7 @@ extern const unsigned int message_n_kinds;
 struct message {
 	struct vmig_vu_header h;
 	struct vmig_vu_feature feature;
+	struct vmig_vu_dirty_pages dirty_pages;
 	union {
 		struct vmig_vu_version version;
 		struct vmig_vu_dma_map dma_map;

@@ -115,10 +115,30 @@ static void some_write_multi(unsigned int *seed, struct message *m)
 	}
 }
 
-static void some_feature(unsigned int *seed, const struct kind *kind, const uint8_t *data, struct message *m)
+/* A range with its bitmap, in the words of a REPORT; the bitmap is in a reply. */
+static void some_report(unsigned int *seed, const struct kind *kind, const uint8_t *data, struct message *m)
 {
 	struct vmig_range range = some_range(seed);
 
+	range.length = range.length >> 44 | 1; /* at most 1 MiB: bitmaps that fit the data */
+	m->log_report = (struct vmig_vu_log_report){ range.iova, range.length, 1ull << (3 + upto(seed, 60)) };
+	m->log_report.bitmap_len = vmig_vu_bitmap_len(range.length, m->log_report.page_size);
+	m->data = kind->reply ? data : NULL;
+	m->data_len = kind->reply ? m->log_report.bitmap_len : 0;
+}
+
+static void some_dirty_pages(unsigned int *seed, const struct kind *kind, const uint8_t *data,
+			     struct message *m)
+{
+	if (!kind->feature)
+		return;
+	m->dirty_pages = (struct vmig_vu_dirty_pages){ argsz(seed, VMIG_VU_DIRTY_PAGES_SIZE), kind->feature };
+	if (kind->feature == VMIG_VU_DIRTY_GET_BITMAP)
+		some_report(seed, kind, data, m);
+}
+
+static void some_feature(unsigned int *seed, const struct kind *kind, const uint8_t *data, struct message *m)
+{
 	m->feature = (struct vmig_vu_feature){ argsz(seed, VMIG_VU_FEATURE_SIZE), kind->feature };
 	switch (kind->feature & VMIG_VU_FEATURE_INDEX) {
 	case VMIG_VU_FEATURE_MIG_DEVICE_STATE:
@@ -131,12 +151,7 @@ static void some_feature(unsigned int *seed, const struct kind *kind, const uint
 			m->range[i] = some_range(seed);
 		break;
 	case VMIG_VU_FEATURE_DMA_LOGGING_REPORT:
-		range.length = range.length >> 44 | 1; /* at most 1 MiB: bitmaps that fit the data */
-		m->log_report =
-			(struct vmig_vu_log_report){ range.iova, range.length, 1ull << (3 + upto(seed, 60)) };
-		m->log_report.bitmap_len = vmig_vu_bitmap_len(range.length, m->log_report.page_size);
-		m->data = kind->reply ? data : NULL;
-		m->data_len = kind->reply ? m->log_report.bitmap_len : 0;
+		some_report(seed, kind, data, m);
 		break;
 	default:
 		m->u64 = r64(seed);
@@ -210,6 +225,9 @@ void message_random(const struct kind *kind, unsigned int *seed, const uint8_t *
 		some_set_irqs(seed, data, &m->set_irqs);
 		break;
 	case VMIG_VU_DEVICE_RESET:
+		break;
+	case VMIG_VU_DIRTY_PAGES:
+		some_dirty_pages(seed, kind, data, m);
 		break;
 	case VMIG_VU_REGION_WRITE_MULTI:
 		some_write_multi(seed, m);

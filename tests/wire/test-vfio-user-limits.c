@@ -317,6 +317,42 @@ TEST(ranges_to_report)
 	ck_assert_int_eq(log_report(0, 4096, 6), -EPROTO);
 }
 
+static int dirty_get(uint32_t argsz, uint32_t flags, uint64_t length, uint64_t page_size, uint64_t bitmap_len)
+{
+	struct draft *d = new_draft();
+
+	PUT(d, argsz, flags);
+	vmig_cursor_put_u64(&d->c, 0);
+	vmig_cursor_put_u64(&d->c, length);
+	vmig_cursor_put_u64(&d->c, page_size);
+	vmig_cursor_put_u64(&d->c, bitmap_len);
+	return judge(d, VMIG_VU_DIRTY_PAGES, false);
+}
+
+TEST(dirty_pages_to_get)
+{
+	const uint64_t most = VMIG_LIMIT_MSG_BITMAP;
+
+	ck_assert_int_eq(dirty_get(8, 4, 8 * most, 1, most), 0);
+	ck_assert_int_eq(dirty_get(8, 4, 8 * most - 64, 1, most - 8), 0);
+	ck_assert_int_eq(dirty_get(8, 4, 8 * most + 1, 1, most + 8), -E2BIG);
+	ck_assert_int_eq(dirty_get(8, 4, UINT64_MAX, 1, 1ull << 61), -E2BIG);
+	/* The bitmap's length must be that of so many pages. */
+	ck_assert_int_eq(dirty_get(8, 4, 65 * 4096, 4096, 16), 0);
+	ck_assert_int_eq(dirty_get(8, 4, 65 * 4096, 4096, 8), -EPROTO);
+	ck_assert_int_eq(dirty_get(8, 4, 65 * 4096, 4096, 24), -EPROTO);
+	ck_assert_int_eq(dirty_get(8, 4, 65 * 4096, 4096, 0), -EPROTO);
+	ck_assert_int_eq(dirty_get(8, 4, 4096, 4096, UINT64_MAX), -EPROTO);
+	ck_assert_int_eq(dirty_get(8, 4, 0, 4096, 0), -EPROTO);
+	ck_assert_int_eq(dirty_get(8, 4, 4096, 0, 8), -EPROTO);
+	ck_assert_int_eq(dirty_get(8, 4, 4096, 4095, 8), -EPROTO);
+	/* argsz, and one operation. */
+	ck_assert_int_eq(dirty_get(7, 4, 4096, 4096, 8), -EPROTO);
+	for (uint32_t flags = 0; flags < 16; flags++)
+		ck_assert_int_eq(dirty_get(8, flags, 4096, 4096, 8),
+				 flags == 1 || flags == 2 || flags == 4 ? 0 : -EPROTO);
+}
+
 TEST(length_of_a_bitmap)
 {
 	ck_assert_uint_eq(vmig_vu_bitmap_len(1, 4096), 8);
@@ -545,6 +581,6 @@ HARNESS("vfio-user-limits", T(headers_that_cannot_be), T(errors_of_a_header),
 	T(no_message_is_larger_than_its_command_may_be), T(counts_of_regions_and_interrupts),
 	T(set_irqs_has_one_kind_of_data_and_one_action), T(set_irqs_stays_within_its_index),
 	T(entries_of_io_fds), T(entries_of_write_multi), T(operations_on_a_feature), T(ranges_to_log),
-	T(ranges_to_report), T(length_of_a_bitmap), T(data_of_a_region), T(data_of_dma),
-	T(a_dma_write_is_answered_in_either_width), T(migration_data), T(flags_of_mappings),
+	T(ranges_to_report), T(dirty_pages_to_get), T(length_of_a_bitmap), T(data_of_a_region),
+	T(data_of_dma), T(a_dma_write_is_answered_in_either_width), T(migration_data), T(flags_of_mappings),
 	T(the_old_bitmap_of_unmap_is_refused_by_name), T(identities), T(blobs), T(queries_have_no_flags_yet))
