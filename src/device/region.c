@@ -3,6 +3,7 @@
 #include "device/region.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -307,7 +308,11 @@ static struct vmig_device_info info_of(const struct vmig_device_info *inner)
 	info.traits &= VMIG_TRAIT_KEEPS_STATE | VMIG_TRAIT_LATE_VALIDATION;
 	info.has = inner->has & (VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG) ? VMIG_HAS_IOMMU_LOG : 0;
 	memset(info.format, 0, sizeof(info.format));
-	memcpy(info.format, VMIG_FORMAT_V1, sizeof(VMIG_FORMAT_V1));
+	/* A device that is driven by v1 itself has frames in its stream: not what another v1 device takes. */
+	if (inner->traits & VMIG_TRAIT_TRANSACTION_SIZES)
+		snprintf(info.format, sizeof(info.format), VMIG_FORMAT_V1 "+%.64s", inner->format);
+	else
+		snprintf(info.format, sizeof(info.format), VMIG_FORMAT_V1);
 	return info;
 }
 

@@ -120,7 +120,9 @@ static void describe(struct vmig_v1u *v)
 	info->has |= VMIG_HAS_PRECOPY_INFO;
 	if (v->region.index + 1 == info->n_regions)
 		info->n_regions--;
-	snprintf(info->format, sizeof(info->format), VMIG_FORMAT_V1);
+	/* Shown on a device that was itself driven, its data have frames of their own. */
+	if (strncmp(info->format, VMIG_FORMAT_V1, strlen(VMIG_FORMAT_V1)) != 0)
+		snprintf(info->format, sizeof(info->format), VMIG_FORMAT_V1);
 	memcpy(name, info->name, sizeof(name));
 	snprintf(info->name, sizeof(info->name), "v1+%.*s", VMIG_IDENTITY_MAX - 4, name);
 }
