@@ -324,8 +324,38 @@ TEST(a_device_without_reset_says_so)
 	script_close(&script);
 }
 
-HARNESS("handle-state", T(stop_copy_to_pre_copy_is_never_asked_for), T(nor_is_it_to_recover),
-	T(when_the_state_cannot_be_asked_pre_copy_is_not_asked_for),
+/* --- probing ------------------------------------------------------------------------------- */
+
+TEST(arcs_are_probed_by_the_features_and_the_device_is_not_asked)
+{
+	script_open(&script, 0);
+	for (uint32_t from = 0; from <= VMIG_STATE_NR; from++) {
+		for (uint32_t to = 0; to <= VMIG_STATE_NR; to++) {
+			uint32_t next = 99, want = 99;
+			int r = vmig_state_next(7, from, to, &want);
+
+			ck_assert_int_eq(vmig_device_probe_arc(script.dev, from, to, &next), r);
+			ck_assert_uint_eq(next, want);
+			ck_assert_int_eq(vmig_device_probe_arc(script.dev, from, to, NULL), r);
+		}
+	}
+	ck_assert_str_eq(script.asked, "");
+	script_close(&script);
+}
+
+TEST(a_device_that_does_not_migrate_has_no_arcs)
+{
+	const struct vmig_device_info info = { .name = "still" };
+
+	script_open_info(&script, &info);
+	ck_assert_int_eq(vmig_device_probe_arc(script.dev, VMIG_STATE_RUNNING, VMIG_STATE_STOP, NULL),
+			 -EOPNOTSUPP);
+	script_close(&script);
+}
+
+HARNESS("handle-state", T(arcs_are_probed_by_the_features_and_the_device_is_not_asked),
+	T(a_device_that_does_not_migrate_has_no_arcs), T(stop_copy_to_pre_copy_is_never_asked_for),
+	T(nor_is_it_to_recover), T(when_the_state_cannot_be_asked_pre_copy_is_not_asked_for),
 	T(states_that_the_device_has_not_are_refused_unasked), T(an_unknown_state_is_kept_and_left_by_asking),
 	T(an_unknown_state_does_not_end_a_session), T(after_a_failure_the_state_is_asked_for),
 	T(recovery_is_one_request_and_only_where_it_can_help), T(a_peer_that_is_gone_is_not_asked_to_recover),

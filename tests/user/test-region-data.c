@@ -111,7 +111,13 @@ static void save_all(struct registers *r, struct vmig_device *dev, struct stream
 
 /* --- the sequences --------------------------------------------------------------------------- */
 
-/* "a. Read pending_bytes b. Read data_offset c. Read data_size d. Read data_size bytes of data f. Read pending_bytes". */
+/*
+ * V1-50 "Read pending_bytes, indicating the start of a new iteration", V1-49 "Read data_offset", V1-55 "Read data_size",
+ * V1-57 "Read data_size bytes of data from (region + data_offset)", V1-58 "Read pending_bytes, which indicates that the
+ * data from the previous iteration has been read", V1-59 "If pending_bytes > 0, go to step b", V1-52 "If pending_bytes ==
+ * 0, the user application should not iterate", V1-61 "should iterate in _SAVING (stop-and-copy) until pending_bytes is 0".
+ * V1-02: each in its "native width and alignment"; the register file takes no other.
+ */
 TEST(saving_is_the_sequence_of_the_text)
 {
 	struct stream stream = { 0 };
@@ -130,7 +136,11 @@ TEST(saving_is_the_sequence_of_the_text)
 	end(&r, dev);
 }
 
-/* "a. Read data_offset b. Write migration data c. Write data_size", "data should be of same transaction size". */
+/*
+ * V1-70 "Read data_offset from where the user application should write data", V1-71 "for the length determined by
+ * data_size from the migration source", V1-72 "Write data_size" (V1-07), V1-82 "in the same order as the data is
+ * received", V1-83 "the data should be of same transaction size at the source".
+ */
 TEST(loading_is_the_sequence_of_the_text)
 {
 	struct stream stream = { 0 };
@@ -159,7 +169,7 @@ TEST(loading_is_the_sequence_of_the_text)
 	end(&from, source);
 }
 
-/* "The user must not be required to consume all migration data before the device transitions to a new state". */
+/* V1-60 "regardless of the number of pending bytes". */
 TEST(a_transaction_that_is_half_lent_survives_the_stop)
 {
 	struct stream stream = { 0 };
@@ -275,6 +285,7 @@ static void check_accesses(const struct registers_config *config, bool no_mmap, 
 	end(&r, dev);
 }
 
+/* V1-46 "The user application should read the device data from this offset within the migration region". */
 TEST(mapped_data_are_not_accessed_through_the_region_unless_asked_for)
 {
 	check_accesses(&mapped, false, false);

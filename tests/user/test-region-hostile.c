@@ -193,7 +193,7 @@ TEST(a_section_whose_file_is_cut_short_does_no_harm)
 	end(&r, dev, session);
 }
 
-/* "If an error occurs during the above sequences, the vendor driver can return an error code". */
+/* V1-81 "should then take the next necessary action, for example, failing migration". */
 TEST(each_access_of_a_save_may_fail)
 {
 	static const char *const accesses[] = { "P", "O", "Z", "D100" };

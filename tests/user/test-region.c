@@ -65,6 +65,7 @@ static int try_to_drive(const struct registers_config *config)
 	return code;
 }
 
+/* V1-01 "placed at the 0th offset of the VFIO_REGION_SUBTYPE_MIGRATION region". */
 TEST(the_region_is_found_by_its_capability_wherever_it_is)
 {
 	for (uint32_t index = 0; index < 12; index++)
@@ -217,6 +218,9 @@ static void check_pair(uint32_t from, uint32_t to)
 	end(&r, dev);
 }
 
+/* V1-29 "may optionally change the VFIO device state from _RUNNING to _STOP", V1-37 "the device state should be
+ * transitioned from the _RUNNING to the _RESUMING state", V1-39 "the application should change the state from _RESUMING
+ * to _RUNNING". */
 TEST(every_pair_of_states_is_what_v1_can_do)
 {
 	static const uint32_t from[] = { STOP, RUNNING, STOP_COPY, RESUMING, PRE_COPY, LOADED };
@@ -264,7 +268,7 @@ TEST(p2p_states_are_not_this_devices)
 
 /* --- the register ---------------------------------------------------------------------------- */
 
-/* "Bits 3 - 31 are reserved for future use. To preserve them ... read-modify-write". */
+/* V1-21 "To preserve them, the user application should perform a read-modify-write operation on this field". */
 TEST(reserved_bits_are_preserved)
 {
 	struct registers r;
@@ -282,7 +286,7 @@ TEST(reserved_bits_are_preserved)
 	end(&r, dev);
 }
 
-/* "if write(device_state, state) returns an error, read device_state again". */
+/* V1-12 "if write(device_state, state) returns an error, read device_state again". */
 TEST(after_a_failed_write_the_state_is_read)
 {
 	struct registers r;
@@ -295,12 +299,12 @@ TEST(after_a_failed_write_the_state_is_read)
 	ck_assert_int_eq(go(dev, STOP_COPY), -EBUSY);
 	ck_assert_str_eq(registers_log(&r), "S S S=2 S");
 	ck_assert_uint_eq(state_of(dev), RUNNING);
-	/* "the user application may attempt to transition the device to any valid state". */
+	/* V1-16 "may attempt to transition the device to any valid state reachable from the current state". */
 	ck_assert_int_eq(go(dev, PRE_COPY), 0);
 	end(&r, dev);
 }
 
-/* "The user application must use the device reset ioctl to recover the device from VFIO_DEVICE_STATE_ERROR". */
+/* V1-15 "must use the device reset ioctl to recover the device from VFIO_DEVICE_STATE_ERROR state". */
 TEST(only_a_reset_leads_out_of_the_error_state)
 {
 	struct registers r;

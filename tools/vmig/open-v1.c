@@ -151,9 +151,8 @@ static const struct key {
 	{ "v1-size", "SIZE", "bytes of the data section; a multiple of 4K (1M)",
 	  "v1-size is a size like 64K, a multiple of 4K", set_size },
 	{ "v1-fault", "WHERE:ERRNO",
-	  "fail on purpose: at each access to a register, device_state, pending_bytes, data_offset or "
-	  "data_size; "
-	  "or at a write of it, data_size=, or of a value, device_state=2; :once",
+	  "fail on purpose: WHERE is device_state, pending_bytes, data_offset or data_size; with = behind it "
+	  "its writes only, with =VALUE those of this value; :once",
 	  "v1-fault is REGISTER:ERRNO, REGISTER=:ERRNO or REGISTER=VALUE:ERRNO, and :once behind it if "
 	  "wanted",
 	  set_fault },
