@@ -19,13 +19,17 @@ static const struct {
 	enum fault_where where;
 	bool error, after;
 } places[] = {
-	{ "read", FAULT_READ, false, true },    { "write", FAULT_WRITE, false, true },
-	{ "load", FAULT_LOAD, true, false },    { "precopy-info", FAULT_PRECOPY_INFO, false, false },
-	{ "reset", FAULT_RESET, false, false }, { "report", FAULT_REPORT, false, false },
+	{ "read", FAULT_READ, false, true },
+	{ "write", FAULT_WRITE, false, true },
+	{ "load", FAULT_LOAD, true, false },
+	{ "precopy-info", FAULT_PRECOPY_INFO, false, false },
+	{ "reset", FAULT_RESET, false, false },
+	{ "report", FAULT_REPORT, false, false },
+	{ "descriptor", FAULT_DESCRIPTOR, true, false },
 };
 
-static const char why_where[] =
-	"needs a WHERE of read, write, load, precopy-info, reset, report or an arc like RUNNING>STOP";
+static const char why_where[] = "needs a WHERE of read, write, load, precopy-info, reset, report, descriptor "
+				"or an arc like RUNNING>STOP";
 static const char why_what[] = "needs a WHAT of an errno's name, error, or hang=TIME";
 
 static int parse_arc(char *text, struct fault *ret)

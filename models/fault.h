@@ -4,7 +4,8 @@
  *
  * WHERE  an arc ("RUNNING>PRE_COPY", the states in the uAPI's words), or one of the calls
  *	  read (saving data; with @SIZE once so much has been read), write (loading; likewise),
- *	  load (the check on RESUMING>STOP), precopy-info, reset, report (of the DMA log)
+ *	  load (the check on RESUMING>STOP), precopy-info, reset, report (of the DMA log), descriptor (what it
+ *	  publishes leaves out what matters)
  * WHAT   an errno's name ("EIO"), "error" (the device goes to ERROR: arcs and load only), or
  *	  "hang=TIME" (the call takes so much longer, then goes on)
  * once   only the first time
@@ -24,6 +25,7 @@ enum fault_where {
 	FAULT_PRECOPY_INFO,
 	FAULT_RESET,
 	FAULT_REPORT, /* for who stands between a device and its user; no model fails there */
+	FAULT_DESCRIPTOR,
 };
 
 struct fault {

@@ -82,6 +82,10 @@ struct vmig_migrate_options {
 	uint64_t timeout_ns;  /* of a silent peer; 30 s */
 	bool no_precopy;
 	bool keep_source; /* save --live: the source runs on when done; one-way channels only */
+	/* Only ask the destination: outcome VMIG_DONE is yes, VMIG_NOT_DONE no, with every reason. Nothing leaves RUNNING (but as
+	 * vmig_device_query_opaque() says), the destination does not move either. Source, two-way channels only. */
+	bool probe;
+	bool paper; /* with @probe: the devices have only their descriptors: nothing else of them is judged */
 	void (*event)(const struct vmig_migrate_event *event, void *opaque);
 	void *opaque;
 	const bool *cancel; /* polled; true: abort */
@@ -107,7 +111,8 @@ struct vmig_migrate_result {
 	uint64_t bytes;    /* device data */
 	uint32_t rounds;   /* of pre-copy */
 	uint32_t resets;   /* of devices, on this side */
-	char reason[1024]; /* for a person: every reason, one a line; "" when done */
+	bool probed;       /* destination: it was only asked (the outcome is VMIG_NOT_DONE) */
+	char reason[8192]; /* for a person: every reason, one a line; "" when done */
 };
 
 /** Run the source's side to the end. Blocks. Returns the outcome (>= 0), or -EINVAL for bad arguments. */

@@ -147,6 +147,8 @@ static void put_hello(const struct vmig_core *core, struct vmig_cursor *c)
 
 	if (core->config.source && core->config.keep_source)
 		m.flags |= VMIG_HELLO_COPY;
+	if (core->config.source && core->config.probe)
+		m.flags |= VMIG_HELLO_PROBE;
 	vmig_hello_put(c, &m);
 }
 
@@ -161,7 +163,7 @@ static void put_device(const struct vmig_core *core, const struct vmig_core_acti
 		vmig_device_end_put(c, &end);
 		return;
 	}
-	vmig_offer_of(dev, &offer);
+	vmig_offer_of(core, dev, &offer);
 	vmig_offer_put(c, &offer);
 }
 

@@ -113,7 +113,7 @@ static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 /* Failures that the stage itself judges: estimates, and the release of a source that is needed no more. */
 static bool may_fail(const struct vmig_core *core, enum vmig_job job)
 {
-	return job == VMIG_JOB_STOP_COPY_SIZE || job == VMIG_JOB_SIZES ||
+	return job == VMIG_JOB_DESCRIBE || job == VMIG_JOB_JUDGE || job == VMIG_JOB_SIZES ||
 	       (core->config.source && core->stage == VMIG_STAGE_RUN);
 }
 

@@ -25,9 +25,10 @@ enum vmig_job {
 	VMIG_JOB_NONE,
 	VMIG_JOB_STATE, /* walk to @target, failing that to @recover */
 	VMIG_JOB_QUERY_STATE,
-	VMIG_JOB_STOP_COPY_SIZE, /* ask for the estimate */
-	VMIG_JOB_SIZES,          /* ask for the sizes of pre-copy */
-	VMIG_JOB_PUMP, /* send data until drained, at the end, @budget is used up, or told to stop */
+	VMIG_JOB_DESCRIBE, /* source: what it is, its driver's version data, the estimate of its size */
+	VMIG_JOB_JUDGE,    /* destination: the descriptor and the version data that were offered */
+	VMIG_JOB_SIZES,    /* ask for the sizes of pre-copy */
+	VMIG_JOB_PUMP,     /* send data until drained, at the end, @budget is used up, or told to stop */
 	VMIG_JOB_RESET,
 };
 
@@ -80,7 +81,14 @@ struct vmig_core_event {
 	/* VMIG_EV_JOB */
 	enum vmig_job job;
 	uint32_t state; /* of the device now; VMIG_STATE_NONE: not known */
-	uint64_t size;  /* STOP_COPY_SIZE */
+	uint64_t size;  /* DESCRIBE: VMIG_OFFER_SIZE_UNKNOWN */
+	/* DESCRIBE: valid as long as the core. NULL: there is none. */
+	const char *descriptor;
+	const uint8_t *opaque;
+	uint32_t descriptor_len, opaque_len;
+	uint32_t resets; /* JUDGE: of the device, by asking its driver */
+	/* JUDGE: with NO the text is the reasons, one a line. */
+	enum vmig_verdict { VMIG_VERDICT_NONE, VMIG_VERDICT_YES, VMIG_VERDICT_NO } verdict;
 	struct vmig_precopy sizes;
 	enum vmig_pump_end { VMIG_PUMP_STOPPED, VMIG_PUMP_DRAINED, VMIG_PUMP_END } pump;
 };
@@ -103,10 +111,14 @@ struct vmig_core_device {
 	uint64_t ask_ns;         /* when to look at it again; 0: not now */
 	uint64_t dirty_rate, last_left;
 	uint32_t rounds, judged_rounds, worse_rounds;
+	const char *descriptor; /* what is offered with it */
+	const uint8_t *opaque;
+	uint32_t descriptor_len, opaque_len;
 	bool known; /* @left has been asked for or seen */
 	bool initial_sent;
 	/* destination */
-	struct vmig_offer offer; /* what the source says of its own; opaque is not kept */
+	struct vmig_offer offer; /* what the source says of its own, but for descriptor and opaque */
+	bool judged;             /* by descriptors: then "the same identity" is not asked for */
 	uint32_t record_total, record_have;
 	bool has_record;
 };
@@ -116,6 +128,8 @@ struct vmig_core_config {
 	bool one_way;
 	bool keep_source;
 	bool no_precopy;
+	bool probe; /* the source only asks */
+	bool paper; /* and has only descriptors */
 	uint64_t downtime_ns, timeout_ns, bandwidth;
 	uint32_t max_rounds;
 };

@@ -43,22 +43,32 @@ void vmig_destination_hello(struct vmig_core *core, const struct vmig_core_event
 
 /* --- offer --- */
 
-enum { COLLECT, TO_RESUMING };
+enum { COLLECT, JUDGE, TO_RESUMING };
 
 static void walk_all(struct vmig_core *core, uint32_t target)
 {
-	core->step++;
 	for (uint32_t i = 0; i < core->n; i++)
 		vmig_core_walk(core, i, target, VMIG_STATE_NONE);
 }
 
 static void judge(struct vmig_core *core)
 {
-	if (vmig_offer_check(core)) {
+	bool good = vmig_offer_check(core);
+
+	if (good && (core->peer.flags & VMIG_HELLO_PROBE)) {
+		vmig_core_send(core, VMIG_RECORD_ACCEPT, VMIG_RECORD_ALL);
+		core->result.probed = true;
+		vmig_core_reason(core, -ECANCELED, "it was only asked whether it could be done: yes");
+		vmig_core_finish(core, VMIG_NOT_DONE);
+		return;
+	}
+	if (good) {
 		/* At once, not by way of STOP: that is the device's business, and one of v1 knows no such way. */
+		core->step = TO_RESUMING;
 		walk_all(core, VMIG_STATE_RESUMING);
 		return;
 	}
+	core->result.probed = core->peer.flags & VMIG_HELLO_PROBE;
 	vmig_core_send(core, VMIG_RECORD_REFUSE, VMIG_RECORD_ALL);
 	vmig_core_finish(core, VMIG_NOT_DONE);
 }
@@ -76,11 +86,35 @@ static void offer_record(struct vmig_core *core, const struct vmig_core_event *e
 		broken(core, "an OFFER that is too short or out of bounds");
 		return;
 	}
+	/* The driver keeps these for the judges. */
 	offer.opaque = NULL;
 	offer.opaque_len = 0;
+	offer.descriptor = NULL;
+	offer.descriptor_len = 0;
 	if (core->n_offers < core->n)
 		core->devices[core->n_offers].offer = offer;
-	if (++core->n_offers == core->peer.n_devices)
+	if (++core->n_offers < core->peer.n_devices)
+		return;
+	core->step = JUDGE;
+	for (uint32_t i = 0; i < MIN(core->n, core->n_offers); i++)
+		vmig_core_job(core, i, VMIG_JOB_JUDGE);
+}
+
+/* Every reason of every device counts. */
+static void judged(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	const char *line = ev->text ? ev->text : "";
+
+	core->result.resets += ev->resets;
+	core->devices[ev->device].judged = ev->verdict != VMIG_VERDICT_NONE;
+	while (ev->verdict == VMIG_VERDICT_NO && *line) {
+		int len = (int)strcspn(line, "\n");
+
+		vmig_core_reason(core, -EXDEV, "device %u (%s): %.*s", ev->device,
+				 core->devices[ev->device].info.name, len, line);
+		line += len + (line[len] == '\n');
+	}
+	if (vmig_core_idle(core))
 		judge(core);
 }
 
@@ -88,6 +122,8 @@ void vmig_destination_offer(struct vmig_core *core, const struct vmig_core_event
 {
 	if (ev->kind == VMIG_EV_RECORD) {
 		offer_record(core, ev);
+	} else if (ev->kind == VMIG_EV_JOB && core->step == JUDGE) {
+		judged(core, ev);
 	} else if (ev->kind == VMIG_EV_JOB && core->step == TO_RESUMING && vmig_core_idle(core)) {
 		vmig_core_send(core, VMIG_RECORD_ACCEPT, VMIG_RECORD_ALL);
 		vmig_core_enter(core, VMIG_STAGE_PRECOPY);

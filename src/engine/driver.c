@@ -93,11 +93,15 @@ static void feed_record(struct vmig_driver *driver)
 	if (!driver->source)
 		memcpy(driver->out.attempt, driver->in.decoder.head.attempt, sizeof(driver->out.attempt));
 	vmig_driver_feed(driver, &ev);
-	if (!piece || driver->core.phase != VMIG_PHASE_GO || record->device >= driver->n)
+	if (driver->core.phase != VMIG_PHASE_GO || record->device >= driver->n)
 		return;
-	r = vmig_driver_keep_piece(driver, record->device, driver->control, record->length);
+	r = 0;
+	if (piece)
+		r = vmig_driver_keep_piece(driver, record->device, driver->control, record->length);
+	else if (record->type == VMIG_RECORD_OFFER && !driver->source)
+		r = vmig_driver_keep_offer(driver, record->device, driver->control, record->length);
 	if (r)
-		vmig_driver_data_failed(driver, record->device, r, "no memory for the user's record of it");
+		vmig_driver_data_failed(driver, record->device, r, "no memory for what is said of it");
 }
 
 static bool lost_due(const struct vmig_driver *driver)
@@ -211,7 +215,7 @@ static void next_event(struct vmig_driver *driver)
 
 static void send(struct vmig_driver *driver, const struct vmig_core_action *action)
 {
-	uint8_t payload[VMIG_OFFER_OPAQUE_MAX + 4096];
+	uint8_t payload[VMIG_OFFER_OPAQUE_MAX + VMIG_OFFER_DESCRIPTOR_MAX + VMIG_REASON_MAX + 4096];
 	struct vmig_cursor c = vmig_cursor_into(payload, sizeof(payload));
 	bool progress = action->type == VMIG_RECORD_PROGRESS;
 	struct vmig_record record = {
@@ -331,6 +335,8 @@ static void configure(struct vmig_driver *driver)
 		.one_way = driver->one_way,
 		.keep_source = o->keep_source,
 		.no_precopy = o->no_precopy,
+		.probe = o->probe,
+		.paper = o->paper,
 		.downtime_ns = o->downtime_ns ? o->downtime_ns : 300 * NS_PER_MS,
 		.timeout_ns = o->timeout_ns ? o->timeout_ns : 30 * NS_PER_S,
 		.bandwidth = o->bandwidth,
@@ -391,6 +397,7 @@ static void free_driver(struct vmig_driver *driver)
 	for (uint32_t i = 0; driver->workers && i < driver->n; i++) {
 		pthread_cond_destroy(&driver->workers[i].wake);
 		pthread_mutex_destroy(&driver->workers[i].data_lock);
+		vmig_papers_done(&driver->workers[i].papers);
 	}
 	if (driver->records)
 		vmig_driver_free_records(driver);
@@ -505,7 +512,9 @@ static int migrate(struct vmig_device *const *devices, uint32_t n, struct vmig_c
 
 	memset(ret, 0, sizeof(*ret));
 	if (!n || n > VMIG_MIGRATE_DEVICES_MAX || !channel || !distinct(devices, n) ||
-	    (options && options->keep_source && (!source || !vmig_channel_one_way(channel))))
+	    (options && options->keep_source && (!source || !vmig_channel_one_way(channel))) ||
+	    (options && options->probe && (!source || vmig_channel_one_way(channel))) ||
+	    (options && options->paper && !options->probe))
 		return -EINVAL;
 	driver = new_driver(devices, n, channel);
 	if (!driver)

@@ -24,6 +24,13 @@
 
 struct vmig_driver;
 
+/** What a device is said to be: descriptor and version data. At the source its own, at the destination what was offered. */
+struct vmig_papers {
+	char *descriptor; /* NULL: none */
+	uint8_t *opaque;  /* NULL: none */
+	size_t opaque_len;
+};
+
 struct vmig_worker {
 	struct vmig_driver *driver;
 	struct vmig_device *dev;
@@ -37,6 +44,8 @@ struct vmig_worker {
 	struct vmig_core_action task;
 	struct vmig_core_event end; /* of the last task */
 	char text[VMIG_DRIVER_TEXT];
+	char reasons[VMIG_REASON_MAX]; /* of JUDGE */
+	struct vmig_papers papers;     /* whoever runs: the worker in its job, else the caller's thread */
 
 	atomic_bool stop; /* end the pump soon */
 
@@ -91,6 +100,13 @@ struct vmig_driver {
 	uint8_t control[VMIG_LIMIT_RECORD_CONTROL]; /* the payload of the record in the inbox */
 	uint8_t *bounce; /* of a data record that does not fit into one room; the receiver's own */
 };
+
+/** The jobs DESCRIBE and JUDGE (judge.c). */
+void vmig_worker_describe(struct vmig_worker *w, struct vmig_core_event *end);
+void vmig_worker_judge(struct vmig_worker *w, struct vmig_core_event *end);
+/** Keep what the core has accepted of an OFFER. 0 or -ENOMEM. */
+int vmig_driver_keep_offer(struct vmig_driver *driver, uint32_t device, const void *payload, uint32_t len);
+void vmig_papers_done(struct vmig_papers *papers);
 
 /** The worker of a device, until told to quit. */
 void *vmig_worker_run(void *worker);

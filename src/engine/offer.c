@@ -6,7 +6,7 @@
 #include "base/util.h"
 #include "engine/stages.h"
 
-void vmig_offer_of(const struct vmig_core_device *dev, struct vmig_offer *ret)
+void vmig_offer_of(const struct vmig_core *core, const struct vmig_core_device *dev, struct vmig_offer *ret)
 {
 	const struct vmig_device_info *info = &dev->info;
 
@@ -14,8 +14,13 @@ void vmig_offer_of(const struct vmig_core_device *dev, struct vmig_offer *ret)
 		.migration_flags = info->migration_flags,
 		.traits = info->traits,
 		.has = info->has,
-		.flags = info->flags & VMIG_DEVICE_FLAG_RESET ? VMIG_OFFER_RESET : 0,
+		.flags = (info->flags & VMIG_DEVICE_FLAG_RESET ? VMIG_OFFER_RESET : 0) |
+			 (core->config.paper ? VMIG_OFFER_PAPER : 0),
 		.stop_copy_size = dev->stop_copy_size,
+		.opaque = dev->opaque,
+		.opaque_len = dev->opaque_len,
+		.descriptor = dev->descriptor,
+		.descriptor_len = dev->descriptor_len,
 	};
 	snprintf(ret->identity, sizeof(ret->identity), "%s", info->identity);
 	snprintf(ret->format, sizeof(ret->format), "%s", info->format);
@@ -51,7 +56,15 @@ static void check_pair(struct vmig_core *core, uint32_t i)
 	const struct vmig_offer *offer = &dev->offer;
 	const struct vmig_device_info *info = &dev->info;
 
-	if (strcmp(offer->identity, info->identity))
+	if (offer->flags & VMIG_OFFER_PAPER) {
+		if (!dev->judged)
+			vmig_core_reason(core, -EOPNOTSUPP,
+					 "device %u: %s here publishes no descriptor, so it cannot be told",
+					 i, info->name);
+		return;
+	}
+	/* Who publishes descriptors has said more than an identity can. */
+	if (!dev->judged && strcmp(offer->identity, info->identity))
 		vmig_core_reason(core, -EXDEV, "device %u: the source's %s is a %s, but %s here is a %s", i,
 				 offer->name, offer->identity, info->name, info->identity);
 	else if (strcmp(offer->format, info->format))

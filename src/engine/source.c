@@ -74,17 +74,38 @@ static void send_offers(struct vmig_core *core)
 		vmig_core_enter(core, VMIG_STAGE_PRECOPY);
 }
 
+/* A driver that tells its version only at the head of its stream was in PRE_COPY for that: it must be back. */
+static bool described(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	struct vmig_core_device *dev = &core->devices[ev->device];
+
+	dev->stop_copy_size = ev->size;
+	dev->descriptor = ev->descriptor;
+	dev->descriptor_len = ev->descriptor_len;
+	dev->opaque = ev->opaque;
+	dev->opaque_len = ev->opaque_len;
+	if (!ev->code)
+		return true;
+	dev->moved = true;
+	vmig_core_device_reason(core, ev->device, ev->code, "does not come back from telling its version",
+				ev->text);
+	vmig_core_fail(core, VMIG_NOT_DONE);
+	return false;
+}
+
 void vmig_source_offer(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	if (ev->kind == VMIG_EV_ENTER) {
 		warn_no_p2p(core);
 		for (uint32_t i = 0; i < core->n; i++)
-			if (core->devices[i].info.has & VMIG_HAS_STOP_COPY_SIZE)
-				vmig_core_job(core, i, VMIG_JOB_STOP_COPY_SIZE);
-	} else if (ev->kind == VMIG_EV_JOB && !ev->code) {
-		core->devices[ev->device].stop_copy_size = ev->size;
+			vmig_core_job(core, i, VMIG_JOB_DESCRIBE);
+	} else if (ev->kind == VMIG_EV_JOB) {
+		if (!described(core, ev))
+			return;
 	} else if (ev->kind == VMIG_EV_RECORD) {
-		if (ev->type == VMIG_RECORD_ACCEPT && core->step == 1)
+		if (ev->type == VMIG_RECORD_ACCEPT && core->step == 1 && core->config.probe)
+			vmig_core_finish(core, VMIG_DONE);
+		else if (ev->type == VMIG_RECORD_ACCEPT && core->step == 1)
 			vmig_core_enter(core, VMIG_STAGE_PRECOPY);
 		else
 			vmig_core_unexpected(core, ev);

@@ -104,7 +104,7 @@ bool vmig_plan_ask_initial(struct vmig_core *core);
 
 /** Can the devices offered go into the devices here? Every reason why not is added; false if there is one. */
 bool vmig_offer_check(struct vmig_core *core);
-void vmig_offer_of(const struct vmig_core_device *dev, struct vmig_offer *ret);
+void vmig_offer_of(const struct vmig_core *core, const struct vmig_core_device *dev, struct vmig_offer *ret);
 
 static inline bool vmig_has_p2p(const struct vmig_core_device *dev)
 {

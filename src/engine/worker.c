@@ -164,8 +164,11 @@ static void perform(struct vmig_worker *w, const struct vmig_core_action *task, 
 	case VMIG_JOB_QUERY_STATE:
 		ask_state(w, end);
 		break;
-	case VMIG_JOB_STOP_COPY_SIZE:
-		end->code = vmig_device_query_stop_copy_size(w->dev, &end->size);
+	case VMIG_JOB_DESCRIBE:
+		vmig_worker_describe(w, end);
+		break;
+	case VMIG_JOB_JUDGE:
+		vmig_worker_judge(w, end);
 		break;
 	case VMIG_JOB_SIZES:
 		do_sizes(w, end);
@@ -198,8 +201,8 @@ void *vmig_worker_run(void *arg)
 		task = w->task;
 		pthread_mutex_unlock(&driver->lock);
 		end = (struct vmig_core_event){ .kind = VMIG_EV_JOB, .device = w->index, .job = task.job };
-		perform(w, &task, &end);
 		end.text = w->text;
+		perform(w, &task, &end);
 		pthread_mutex_lock(&driver->lock);
 		w->end = end;
 		w->busy = false;

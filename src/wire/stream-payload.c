@@ -65,6 +65,8 @@ void vmig_offer_put(struct vmig_cursor *c, const struct vmig_offer *m)
 	text_put(c, m->name);
 	vmig_cursor_put_u32(c, m->opaque_len);
 	vmig_cursor_put(c, m->opaque, m->opaque_len);
+	vmig_cursor_put_u32(c, m->descriptor_len);
+	vmig_cursor_put(c, m->descriptor, m->descriptor_len);
 }
 
 int vmig_offer_get(struct vmig_cursor *c, struct vmig_offer *ret)
@@ -82,6 +84,11 @@ int vmig_offer_get(struct vmig_cursor *c, struct vmig_offer *ret)
 	if (m.opaque_len > VMIG_OFFER_OPAQUE_MAX)
 		return -EBADMSG;
 	m.opaque = vmig_cursor_bytes(c, m.opaque_len);
+	/* Of minor version 0 this is the end. */
+	m.descriptor_len = vmig_cursor_ok(c) && c->left ? vmig_cursor_u32(c) : 0;
+	if (m.descriptor_len > VMIG_OFFER_DESCRIPTOR_MAX)
+		return -EBADMSG;
+	m.descriptor = vmig_cursor_bytes(c, m.descriptor_len);
 	if (!vmig_cursor_ok(c))
 		return -EBADMSG;
 	*ret = m;

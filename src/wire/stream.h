@@ -27,7 +27,7 @@
 #include "wire/digest.h"
 
 #define VMIG_STREAM_MAJOR      1u
-#define VMIG_STREAM_MINOR      0u
+#define VMIG_STREAM_MINOR      1u
 #define VMIG_STREAM_HEAD_LEN   32u
 #define VMIG_STREAM_HEADER_LEN 48u
 
@@ -130,12 +130,15 @@ struct vmig_hello {
 	uint32_t flags;    /* VMIG_HELLO_*; the answer has only what was proposed */
 	uint32_t max_data; /* the longest DATA payload that this end takes */
 };
-#define VMIG_HELLO_COPY (1u << 0) /* the source will run on: this is a copy (save --live) */
+#define VMIG_HELLO_COPY  (1u << 0) /* the source will run on: this is a copy (save --live) */
+#define VMIG_HELLO_PROBE (1u << 1) /* only a question: after the answer to the offer nothing follows */
 
-#define VMIG_OFFER_TEXT_MAX     128u      /* bytes of identity, format and name each */
-#define VMIG_OFFER_OPAQUE_MAX   4096u     /* bytes of the driver's version data */
-#define VMIG_OFFER_RESET        (1u << 0) /* the device can be reset */
-#define VMIG_OFFER_SIZE_UNKNOWN UINT64_MAX
+#define VMIG_OFFER_TEXT_MAX       128u      /* bytes of identity, format and name each */
+#define VMIG_OFFER_OPAQUE_MAX     4096u     /* bytes of the driver's version data */
+#define VMIG_OFFER_RESET          (1u << 0) /* the device can be reset */
+#define VMIG_OFFER_PAPER          (1u << 1) /* there is no device yet: only the descriptor counts */
+#define VMIG_OFFER_DESCRIPTOR_MAX (32u << 10)
+#define VMIG_OFFER_SIZE_UNKNOWN   UINT64_MAX
 
 struct vmig_offer {
 	uint64_t migration_flags; /* VMIG_MIGRATION_* */
@@ -143,8 +146,11 @@ struct vmig_offer {
 	uint32_t flags;           /* VMIG_OFFER_* */
 	uint64_t stop_copy_size;  /* estimate in bytes */
 	char identity[VMIG_OFFER_TEXT_MAX], format[VMIG_OFFER_TEXT_MAX], name[VMIG_OFFER_TEXT_MAX];
-	uint32_t opaque_len;   /* 0 today */
+	uint32_t opaque_len;   /* 0: none */
 	const uint8_t *opaque; /* in the payload */
+	/* Since minor version 1. JSON, vmig-descriptor(5); not terminated; 0: none. */
+	uint32_t descriptor_len;
+	const char *descriptor; /* in the payload */
 };
 
 struct vmig_device_end {
@@ -168,7 +174,7 @@ struct vmig_abort {
 	const char *text;  /* reasons, one a line; not terminated */
 	uint32_t text_len; /* at most VMIG_REASON_MAX */
 };
-#define VMIG_REASON_MAX 1024u
+#define VMIG_REASON_MAX 8192u
 
 void vmig_hello_put(struct vmig_cursor *c, const struct vmig_hello *m);
 int vmig_hello_get(struct vmig_cursor *c, struct vmig_hello *ret);

@@ -185,4 +185,86 @@ t_a_candidate_that_is_given_twice() {
 t_words_are_missing() {
 	refused 2 'too few words' "$VMIG" compat "$data/i915.json"
 }
+
+# --- devices, and their drivers ------------------------------------------------------------------------------
+t_devices_publish_descriptors() {
+	expect 0 "$VMIG" info --descriptor model:vgpu,type=i915-GVTg_V5_2
+	json out 'x[0]["self"] == [{"pciid": "8086591d", "driver": "i915", "gvt-version": "v1", "mdev_type": "i915-GVTg_V5_2",
+		"aggregator": "1", "pv-mode": "none"}]'
+	cp out vgpu.json
+	expect 0 "$VMIG" compat vgpu.json vgpu.json
+	serve a vgpu,aggregator=2
+	expect 0 "$VMIG" compat vgpu.json vfio-user:a
+	expect 0 "$VMIG" compat vfio-user:a vgpu.json
+	expect 0 "$VMIG" info --descriptor vfio-user:a
+	cp out over-socket
+	expect 0 "$VMIG" info --descriptor model:vgpu,aggregator=2
+	cmp out over-socket
+	stop a
+}
+t_a_plain_server_publishes_none() {
+	serve a nic,state=1M --plain
+	refused 1 'its descriptor cannot be had' "$VMIG" info --descriptor vfio-user:a
+	refused 1 'its driver tells no version data' "$VMIG" info --opaque vfio-user:a
+	stop a
+}
+t_the_driver_has_the_last_word() {
+	serve a accel,state=1M,queues=4
+	"$VMIG" info --opaque model:accel,state=1M,queues=4 >good
+	"$VMIG" info --opaque model:accel,state=1M,queues=2 >queues
+	"$VMIG" info --opaque vfio-user:a >same
+	cmp good same
+	expect 0 "$VMIG" compat --opaque good vfio-user:a
+	has out '^vfio-user:a: yes: the driver takes it'
+	expect 1 "$VMIG" compat --opaque queues vfio-user:a
+	has out '^vfio-user:a: no: the driver refuses it: the match data are others'
+	expect 1 "$VMIG" compat --json --opaque queues vfio-user:a
+	json out 'x[0]["compatible"] is False and x[0]["decided-by"] == "driver" and "match data" in x[0]["reason"]'
+	: >empty
+	refused 2 'empty: is empty' "$VMIG" compat --opaque empty vfio-user:a
+	head -c 4097 /dev/zero >long
+	refused 2 'long: longer than 4096 bytes' "$VMIG" compat --opaque long vfio-user:a
+	refused 2 'one device' "$VMIG" compat --opaque good "$data/i915.json"
+	stop a
+}
+t_a_descriptor_that_is_wrong_is_called_so() {
+	# Devices that publish less than their drivers look at.
+	local from=model:nic,state=1M,fault=descriptor:error to=model:nic,state=1M,queues=3,fault=descriptor:error
+	expect 1 "$VMIG" compat $from $to
+	has out ': no$'
+	has out 'the descriptors say yes, and are wrong: the driver refuses it: it has another number of queues'
+	expect 1 "$VMIG" compat --json $from $to
+	json out 'x[0]["candidates"][0]["compatible"] is False and x[0]["candidates"][0]["decided-by"] == "driver" and x[0]["best"] is None'
+	expect 0 "$VMIG" compat $from $from,version=1.0.0
+	has out "accepts it, and so does its driver"
+	expect 1 "$VMIG" migrate --quiet $from --to $to
+	has err 'it has another number of queues \(the descriptors say yes: one of them is wrong\)'
+}
+# refused_at_offer SOURCE DESTINATION PATTERN : exit 1, every reason, and the source never left RUNNING
+refused_at_offer() {
+	serve a "$1"; serve b "$2"
+	expect 1 "$VMIG" migrate --json vfio-user:a --to vfio-user:b
+	cp out events; cp err reasons
+	has reasons "not done, at offer: the destination refuses: .*$3.*; the source runs on"
+	json events '{e["data"]["device-state"] for e in events("VFIO_MIGRATION")} <= {"running"}'
+	json events '[[e["data"][k] for k in ("outcome", "stage", "resets", "downtime")] for e in events("VMIG_RESULT")] == [["not-done", "offer", 0, 0]]'
+	expect 0 "$VMIG" info --json vfio-user:a vfio-user:b
+	json out 'all(d["device-state"] == "running" for d in x[0])'
+	stop a; stop b
+}
+t_another_type_fails_at_the_offer() { refused_at_offer nic,state=1M accel,state=1M 'driver: vmig-nic is not what is accepted'; }
+t_another_size_fails_at_the_offer() { refused_at_offer nic,state=1M nic,state=2M 'state: 1048576 is not what is accepted'; }
+t_an_older_minor_fails_at_the_offer() {
+	refused_at_offer nic,state=1M,version=1.2.0 nic,state=1M,version=1.1.9 'version: a newer minor version.*newer minor version'
+}
+t_another_queue_count_of_the_accel_fails_at_the_offer() {
+	refused_at_offer accel,state=1M,queues=4 accel,state=1M,queues=2 'queues: 4 is not what is accepted.*match data are others'
+}
+t_a_newer_minor_takes_an_older_one() {
+	expect 0 "$VMIG" migrate --quiet model:nic,state=1M,version=1.1.9 --to model:nic,state=1M,version=1.2.0
+}
+t_every_reason_of_every_device_at_once() {
+	expect 1 "$VMIG" migrate --quiet model:nic,state=1M model:serial --to model:nic,state=2M,queues=3 model:serial,version=2.0.0
+	has err 'device 0 .*queues: .*device 0 .*state: .*device 1 .*version: another major'
+}
 tap_main "$@"

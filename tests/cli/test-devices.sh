@@ -237,7 +237,7 @@ t_a_model_that_migrates_by_v1_only() {
 	refused 2 'migrates by v1 only' "$VMIG" info $spec,v1=off
 	expect 0 "$VMIG" migrate v1+$spec --to v1+$spec,v1-section=partitioned --workload
 	has out 'none lost, doubled, reordered or corrupt'
-	refused 1 "mdev:i915-GVTg_V5_4" "$VMIG" migrate --quiet v1+$spec --to v1+model:vgpu,state=128K
+	refused 1 "aggregator: 2 is not what is accepted" "$VMIG" migrate --quiet v1+$spec --to v1+model:vgpu,state=128K
 }
 t_one_bad_device_of_two() {
 	expect 1 "$VMIG" info --json model:$NIC vfio-user:nowhere

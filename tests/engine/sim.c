@@ -260,7 +260,11 @@ static void do_job(struct sim *sim, int s, uint32_t i, struct vmig_core_event *e
 	case VMIG_JOB_QUERY_STATE:
 		ev->state = d->state;
 		break;
-	case VMIG_JOB_STOP_COPY_SIZE:
+	case VMIG_JOB_JUDGE:
+		ev->state = d->state;
+		break;
+	case VMIG_JOB_DESCRIBE:
+		ev->state = d->state;
 		ev->size = d->initial + d->rest;
 		break;
 	case VMIG_JOB_SIZES:
@@ -284,7 +288,8 @@ static void fail_job(struct sim *sim, int s, uint32_t i, struct vmig_core_event 
 
 	ev->code = -EIO;
 	ev->text = "it is broken";
-	if (sim->fault == SIM_JOB_TO_ERROR && ev->job != VMIG_JOB_STOP_COPY_SIZE && ev->job != VMIG_JOB_SIZES)
+	if (sim->fault == SIM_JOB_TO_ERROR && ev->job != VMIG_JOB_DESCRIBE && ev->job != VMIG_JOB_JUDGE &&
+	    ev->job != VMIG_JOB_SIZES)
 		d->state = VMIG_STATE_ERROR;
 	ev->state = d->state;
 	ev->length = d->sent;

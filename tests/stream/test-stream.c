@@ -32,6 +32,8 @@ static void make_golden(struct made *m)
 		.name = "model:nic",
 		.opaque_len = 3,
 		.opaque = (const uint8_t *)"abc",
+		.descriptor_len = 19,
+		.descriptor = "{\"self\":[{\"a\":1}]}\n",
 	};
 	const struct vmig_device_end end = { .length = 5, .chain = 0x0102030405060708 };
 	const struct vmig_user_piece piece = {
@@ -427,14 +429,52 @@ TEST(a_piece_lies_within_its_record)
 
 static int get_abort(uint32_t text_len)
 {
-	static uint8_t p[4096];
+	static uint8_t p[VMIG_REASON_MAX + 64];
 	struct vmig_cursor c = vmig_cursor_into(p, sizeof(p));
 	struct vmig_abort m;
 
 	vmig_cursor_put_u32(&c, 5);
 	vmig_cursor_put_u32(&c, text_len);
-	c = vmig_cursor_over(p, 8 + MIN(text_len, 4000u));
+	c = vmig_cursor_over(p, 8 + MIN(text_len, VMIG_REASON_MAX + 8u));
 	return vmig_abort_get(&c, &m);
+}
+
+/** An OFFER of @minor, with a descriptor of @len bytes. */
+static int get_described(unsigned int minor, uint32_t len, struct vmig_offer *ret)
+{
+	static uint8_t p[VMIG_OFFER_DESCRIPTOR_MAX + 512];
+	static char text[VMIG_OFFER_DESCRIPTOR_MAX + 1];
+	const struct vmig_offer m = {
+		.opaque_len = 3, .opaque = (const uint8_t *)"abc", .descriptor_len = len, .descriptor = text
+	};
+	struct vmig_cursor c = vmig_cursor_into(p, sizeof(p));
+	size_t n;
+
+	vmig_offer_put(&c, &m);
+	ck_assert(vmig_cursor_ok(&c));
+	n = sizeof(p) - c.left;
+	c = vmig_cursor_over(p, minor ? n : n - 4);
+	return vmig_offer_get(&c, ret);
+}
+
+TEST(an_offer_of_minor_version_0_has_no_descriptor)
+{
+	struct vmig_offer offer;
+
+	ck_assert_int_eq(get_described(0, 0, &offer), 0);
+	ck_assert_uint_eq(offer.opaque_len, 3);
+	ck_assert_uint_eq(offer.descriptor_len, 0);
+	ck_assert_int_eq(get_described(0, 1, &offer), -EBADMSG);
+}
+
+TEST(a_descriptor_is_bounded)
+{
+	struct vmig_offer offer;
+
+	ck_assert_int_eq(get_described(1, VMIG_OFFER_DESCRIPTOR_MAX - 1, &offer), 0);
+	ck_assert_int_eq(get_described(1, VMIG_OFFER_DESCRIPTOR_MAX, &offer), 0);
+	ck_assert_uint_eq(offer.descriptor_len, VMIG_OFFER_DESCRIPTOR_MAX);
+	ck_assert_int_eq(get_described(1, VMIG_OFFER_DESCRIPTOR_MAX + 1, &offer), -EBADMSG);
 }
 
 TEST(a_reason_is_bounded)
@@ -474,4 +514,5 @@ HARNESS("stream", T(bytes_are_those_of_the_golden_file), T(the_golden_file_is_ac
 	T(unknown_records_are_skipped_if_optional), T(a_later_minor_version_is_read_another_major_is_not),
 	T(every_type_has_a_limit), T(a_hello_has_1_to_256_devices),
 	T(an_offers_texts_are_bounded_and_printable), T(a_piece_lies_within_its_record),
-	T(a_reason_is_bounded), T(payloads_cut_short_are_refused))
+	T(an_offer_of_minor_version_0_has_no_descriptor), T(a_descriptor_is_bounded), T(a_reason_is_bounded),
+	T(payloads_cut_short_are_refused))

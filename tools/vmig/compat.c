@@ -13,6 +13,8 @@
 
 struct candidate {
 	const char *name;
+	bool by_driver;                    /* it was asked, too */
+	char driver[320];                  /* why it says no; "": it does not */
 	int index;                         /* as given */
 	struct vmig_compat_answer *answer; /* NULL: it could not be judged */
 	uint64_t took_ns;
@@ -49,6 +51,42 @@ static int split_ignore(char *copy, const char **names, struct vmig_compat_optio
 	return 0;
 }
 
+/*
+ * Two devices, and the descriptors say yes: the driver has the last word. Of a driver that tells nothing, or cannot tell,
+ * the descriptors' word stands.
+ */
+static int ask_both_drivers(const char *source, struct candidate *c, uint64_t timeout_ns)
+{
+	uint8_t data[VMIG_DEVICE_OPAQUE_MAX];
+	struct vmig_device *dev;
+	struct vmig_error error;
+	size_t len;
+	int r = tool_device_open(source, timeout_ns, &dev), told;
+
+	if (r)
+		return r;
+	told = vmig_device_query_opaque(dev, data, &len);
+	vmig_device_close(dev);
+	if (told)
+		return 0;
+	r = tool_device_open(c->name, timeout_ns, &dev);
+	if (r)
+		return r;
+	r = vmig_device_check_opaque(dev, data, len);
+	vmig_device_query_error(dev, &error);
+	vmig_device_close(dev);
+	c->by_driver = r != -EOPNOTSUPP;
+	if (r && c->by_driver)
+		snprintf(c->driver, sizeof(c->driver), "the descriptors say yes, and are wrong: %s",
+			 error.text);
+	return 0;
+}
+
+static bool is_yes(const struct candidate *c)
+{
+	return c->answer && c->answer->compatible && !*c->driver;
+}
+
 static int judge(const char *source_name, const struct vmig_descriptor *source, struct candidate *c,
 		 const struct vmig_compat_options *options, uint64_t timeout_ns)
 {
@@ -61,6 +99,11 @@ static int judge(const char *source_name, const struct vmig_descriptor *source, 
 		return r;
 	r = vmig_compat_check(source, destination, options, &c->answer, &error);
 	vmig_descriptor_free(destination);
+	if (!r && c->answer->compatible && tool_device_is(source_name) && tool_device_is(c->name)) {
+		r = ask_both_drivers(source_name, c, timeout_ns);
+		if (r)
+			return r;
+	}
 	c->took_ns = now_ns() - begin;
 	if (r)
 		return tool_fail(r == -ENOMEM ? VMIG_NOT_DONE : VMIG_BAD_INPUT, "%s against %s: %s",
@@ -72,7 +115,7 @@ static int judge(const char *source_name, const struct vmig_descriptor *source, 
 static int better(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
-	bool x_yes = x->answer && x->answer->compatible, y_yes = y->answer && y->answer->compatible;
+	bool x_yes = is_yes(x), y_yes = is_yes(y);
 
 	if (x_yes != y_yes)
 		return x_yes ? -1 : 1;
@@ -147,8 +190,9 @@ static void print_one(const char *source, const struct candidate *c)
 {
 	const struct vmig_compat_answer *a = c->answer;
 
-	printf("%s to %s: %s\n", source, c->name, a->compatible ? "yes" : "no");
-	printf("  %s\n", a->reason);
+	printf("%s to %s: %s\n", source, c->name, is_yes(c) ? "yes" : "no");
+	printf("  %s%s\n", *c->driver ? c->driver : a->reason,
+	       c->by_driver && !*c->driver ? ", and so does its driver" : "");
 	if (a->n_entries > 1)
 		printf("  %s entry: %u of %u\n", a->compatible ? "the accepting" : "the nearest", a->entry,
 		       a->n_entries);
@@ -166,10 +210,11 @@ static void print_many(const char *source, const struct candidates *list)
 		all_ns += c->took_ns;
 		if (!c->answer)
 			printf("%6s  %-10s %s\n", "-", "unreadable", c->name);
-		else if (c->answer->compatible)
+		else if (is_yes(c))
 			printf("%6zu  %-10s %s: %s\n", i + 1, "yes", c->name, c->answer->reason);
 		else
-			printf("%6s  %-10s %s: %s\n", "-", "no", c->name, c->answer->reason);
+			printf("%6s  %-10s %s: %s\n", "-", "no", c->name,
+			       *c->driver ? c->driver : c->answer->reason);
 	}
 	printf("%s: %zu of %zu candidates are compatible", source, list->n_compatible, list->n);
 	if (list->n_compatible)
@@ -191,9 +236,9 @@ static json_t *candidate_json(const struct candidate *c)
 		json_object_set_new(o, "compatible", json_null());
 		return o;
 	}
-	json_object_set_new(o, "compatible", json_boolean(a->compatible));
-	json_object_set_new(o, "decided-by", json_string(side_name(a->decided)));
-	json_object_set_new(o, "reason", json_string(a->reason));
+	json_object_set_new(o, "compatible", json_boolean(is_yes(c)));
+	json_object_set_new(o, "decided-by", json_string(c->by_driver ? "driver" : side_name(a->decided)));
+	json_object_set_new(o, "reason", json_string(*c->driver ? c->driver : a->reason));
 	json_object_set_new(o, "entry", json_integer(a->entry));
 	json_object_set_new(o, "entries", json_integer(a->n_entries));
 	rows = json_array();
@@ -248,7 +293,7 @@ static int judge_all(const struct tool_options *o, const struct vmig_descriptor 
 		if (r && (!worst || r == VMIG_NOT_DONE))
 			worst = r;
 		list->n_bad += !!r;
-		list->n_compatible += !r && c->answer->compatible;
+		list->n_compatible += !r && is_yes(c);
 	}
 	qsort(list->all, list->n, sizeof(*list->all), better);
 	say(o, list);

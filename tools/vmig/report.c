@@ -250,9 +250,9 @@ int tool_report_failure(const struct tool_report *report, const struct vmig_migr
 {
 	const char *stage = vmig_stage_name(r->stage);
 	bool source = !strcmp(report->side, "source");
-	char why[1400];
+	char why[sizeof(r->reason) + 400];
 
-	snprintf(why, sizeof(why), "%s%s%s", *r->reason ? r->reason : strerror(r->code),
+	snprintf(why, sizeof(why), "%s%s%.300s", *r->reason ? r->reason : strerror(r->code),
 		 detail && *detail ? ": " : "", detail ? detail : "");
 	switch (r->outcome) {
 	case VMIG_BAD_INPUT:

@@ -8,7 +8,7 @@
 
 #include "tool.h"
 
-#define LINE_MAX_LEN 4096
+#define LINE_MAX_LEN 9000
 
 static struct {
 	pthread_mutex_t lock;
