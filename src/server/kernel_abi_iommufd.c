@@ -158,8 +158,7 @@ static void let_go(struct vmig_kabi_object *object, struct vmig_kabi_slot *slot)
 {
 	if (!object->pt)
 		return;
-	if (slot->as)
-		vmig_kabi_as_leave(slot->as, slot);
+	vmig_kabi_as_leave(as_of(object->pt), slot);
 	vmig_kabi_as_detach(slot);
 	object->pt->users--;
 	object->pt = NULL;

@@ -11,14 +11,37 @@
 
 #include "models/models.h"
 #include "models/nic.h"
+#include <vmig/region.h>
 
-static struct vmig_device *open_model(const char *spec)
+static struct vmig_device *open_toy(const char *spec, struct toy **ret)
+{
+	const struct toy_config config = {
+		.features = strcmp(spec, "toy-stays") ? 0 : TOY_STAYS,
+		.no_log = !strcmp(spec, "toy-no-log"),
+		.no_reset = !strcmp(spec, "toy-no-reset"),
+	};
+	struct vmig_device *dev;
+
+	*ret = toy_new(&config, &dev);
+	return dev;
+}
+
+static struct vmig_device *open_model(const char *spec, struct toy **ret_toy)
 {
 	struct vmig_error error = { 0 };
-	struct vmig_device *dev = NULL;
-	bool v1 = !strncmp(spec, "v1+", 3);
-	int r = models_open(spec + (v1 ? 3 : 0), &dev, &error);
+	struct vmig_device *dev = NULL, *v1;
+	int r;
 
+	if (!strncmp(spec, "v1+", 3)) {
+		dev = open_model(spec + 3, ret_toy);
+		ck_assert_int_eq(
+			vmig_show_v1(dev, &(struct vmig_v1_config){ .section = VMIG_V1_SECTION_MAPPED }, &v1),
+			0);
+		return v1;
+	}
+	if (!strncmp(spec, "toy", 3))
+		return open_toy(spec, ret_toy);
+	r = models_open(spec, &dev, &error);
 	ck_assert_msg(!r, "%s: %s", spec, error.text);
 	return dev;
 }
@@ -32,8 +55,8 @@ void vmm_init(struct vmm *vmm, const struct vmig_kabi_config *config, ...)
 
 	memset(vmm, 0, sizeof(*vmm));
 	va_start(ap, config);
-	while ((spec = va_arg(ap, const char *)))
-		vmm->devices[vmm->n++] = open_model(spec);
+	for (; (spec = va_arg(ap, const char *)); vmm->n++)
+		vmm->devices[vmm->n] = open_model(spec, &vmm->toys[vmm->n]);
 	va_end(ap);
 	for (int i = 0; i < vmm->n; i++) {
 		if (own.devices)
@@ -243,6 +266,13 @@ uint64_t vmm_digest(struct vmm *vmm, int fd)
 {
 	vmm_write_register(vmm, fd, NIC_CONTROL, NIC_CONTROL_DIGEST);
 	return vmm_register(vmm, fd, NIC_RESULT);
+}
+
+void vmm_dirty(struct vmm *vmm, int device, uint64_t iova, uint64_t pages)
+{
+	for (uint64_t i = 0; i < pages; i++)
+		ck_assert_int_eq(vmig_model_dma_write(toy_model(vmm->toys[device]), iova + i * 4096, "x", 1),
+				 0);
 }
 
 int64_t vmm_save(struct vmm *vmm, int data_fd, size_t piece, uint8_t **ret, size_t *ret_len)

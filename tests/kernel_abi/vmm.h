@@ -6,6 +6,7 @@
 #ifndef VMIG_TESTS_VMM_H
 #define VMIG_TESTS_VMM_H
 
+#include "tests/common/toy.h"
 #include "way.h"
 
 #define VMM_DEVICES 4
@@ -13,6 +14,7 @@
 struct vmm {
 	struct way way;
 	struct vmig_device *devices[VMM_DEVICES];
+	struct toy *toys[VMM_DEVICES]; /* of the devices that are one */
 	struct vmig_kabi_status status[VMM_DEVICES];
 	int n, container, iommufd;
 	uint32_t ioas, dev_id[VMM_DEVICES], hwpt[VMM_DEVICES];
@@ -23,7 +25,11 @@ struct vmm {
 
 #define VMM_MEMORY (16u << 20)
 
-/** Models of the specs, up to a NULL; @config's devices are made of them, if it is not NULL. Opens nothing. */
+/**
+ * Models of the specs, up to a NULL; @config's devices are made of them, if it is not NULL. Opens nothing.
+ * "toy" is one of those, "toy-no-log", "toy-stays" (does not migrate) and "toy-no-reset" others; "v1+" before a spec
+ * shows it through a migration region.
+ */
 void vmm_init(struct vmm *vmm, const struct vmig_kabi_config *config, ...);
 void vmm_done(struct vmm *vmm);
 
@@ -44,6 +50,9 @@ uint32_t vmm_state(struct vmm *vmm, int fd);
 uint64_t vmm_register(struct vmm *vmm, int fd, uint32_t offset);
 void vmm_write_register(struct vmm *vmm, int fd, uint32_t offset, uint64_t value);
 uint64_t vmm_digest(struct vmm *vmm, int fd);
+
+/** The toy writes a byte at each of the pages of [@iova, @iova + @pages pages), by DMA. */
+void vmm_dirty(struct vmm *vmm, int device, uint64_t iova, uint64_t pages);
 
 /** Read from @data_fd in pieces of @piece until there is no more: 0 or -errno. Appends to *ret, which is malloc'ed. */
 int64_t vmm_save(struct vmm *vmm, int data_fd, size_t piece, uint8_t **ret, size_t *ret_len);
