@@ -18,7 +18,7 @@
 
 struct stream {
 	uint8_t *data;
-	size_t len;
+	size_t len, room;
 };
 
 static struct vmig_device *drive(struct registers *r, bool no_mmap)
@@ -63,7 +63,11 @@ static int save(struct vmig_session *session, struct stream *to, size_t most)
 		struct iovec iov;
 		ssize_t got;
 
-		to->data = realloc(to->data, to->len + room);
+		if (to->room < to->len + room) {
+			to->room = 2 * (to->len + room);
+			to->data = realloc(to->data, to->room);
+			ck_assert_ptr_nonnull(to->data);
+		}
 		iov = (struct iovec){ to->data + to->len, room };
 		got = vmig_session_readv(session, &iov, 1);
 		if (got <= 0)
