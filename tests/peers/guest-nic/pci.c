@@ -61,6 +61,8 @@ static void enable_msix(unsigned int slot, unsigned int cap, unsigned int vector
 	uint32_t table = pci_read32(slot, cap + 4);
 	volatile uint32_t *entry = (volatile uint32_t *)(pci_bar(slot, table & 7) + (table & ~7u));
 
+	/* Off first: where it is on already, a VMM would see no change in what follows. */
+	pci_write32(slot, cap, pci_read32(slot, cap) & ~MSIX_ENABLE);
 	for (unsigned int i = 0; i < n; i++, entry += 4) {
 		entry[0] = MSI_ADDRESS;
 		entry[1] = 0;
@@ -72,6 +74,7 @@ static void enable_msix(unsigned int slot, unsigned int cap, unsigned int vector
 
 static void enable_msi(unsigned int slot, unsigned int cap, unsigned int vector)
 {
+	pci_write32(slot, cap, pci_read32(slot, cap) & ~MSI_ENABLE);
 	pci_write32(slot, cap + 4, MSI_ADDRESS);
 	pci_write32(slot, cap + 8, 0);
 	pci_write32(slot, cap + 12, MSI_DATA(vector));

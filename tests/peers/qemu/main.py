@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 from cells import all_cells
 from qmp import Failed
@@ -45,19 +46,20 @@ def run(cell, folder):
     try:
         pair = SCENARIOS[cell.scenario](cell, folder)
         return pair.wrong, pair.facts, pair.logs() if pair.wrong else []
-    except Failed as failed:
-        logs = []
+    except Exception as failed:  # pylint: disable=broad-except # whatever it is, the other cells are to run
+        logs = [] if isinstance(failed, Failed) else traceback.format_exc().splitlines()
         for name in sorted(os.listdir(folder)):
             if name.endswith(".log"):
                 with open(f"{folder}/{name}", "rb") as file:
                     logs += [f"{name}: {line}" for line in file.read().decode(errors="replace").splitlines()[-15:]]
-        return [str(failed)], [], logs
+        return [f"{failed}" or repr(failed)], [], logs
     finally:
         kill_all()
 
 
 def report(cell, work, keep):
-    folder, start = f"{work}/{cell.name[:40]}", time.monotonic()
+    # A short name: it holds sockets, whose paths must be short.
+    folder, start = f"{work}/{len(os.listdir(work)) + 1}", time.monotonic()
     why = cannot_be_had(cell.qemu)
     if why:
         print(f"ok - qemu.{cell.name} # SKIP {why}", flush=True)
@@ -69,7 +71,9 @@ def report(cell, work, keep):
     for line in wrong + [f"  {line}" for line in logs]:
         print(f"# {line}")
     print(f"# {cell.name}: {'; '.join([f'{time.monotonic() - start:.1f} s'] + facts)}", flush=True)
-    if not keep:
+    if keep:
+        print(f"# kept: {folder}")
+    else:
         shutil.rmtree(folder, ignore_errors=True)
     return not wrong
 

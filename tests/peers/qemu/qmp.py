@@ -132,6 +132,7 @@ def statuses(events):
 
 
 def device_states(events, device):
-    """What QEMU says that the device went through, in the uAPI's words."""
-    return [e["data"]["device-state"].replace("-", "_").upper() for e in events
-            if e["event"] == "VFIO_MIGRATION" and e["data"]["device-id"] == device]
+    """What QEMU says that the device went through, in the uAPI's words; not what it only prepares for (QEMU 11)."""
+    states = [e["data"]["device-state"] for e in events
+              if e["event"] == "VFIO_MIGRATION" and e["data"]["device-id"] == device]
+    return [state.replace("-", "_").upper() for state in states if not state.endswith("-prepare")]

@@ -2,25 +2,30 @@
 """status - one device, as `vmig info --json run:NAME` shows it."""
 
 
+def words(state):
+    """The uAPI's words: "pre-copy" is PRE_COPY. v1 has words of its own, which stay."""
+    return state if state.startswith("v1-") else state.replace("-", "_").upper()
+
+
 class Device:
     def __init__(self, row):
         self.row = row
-        self.state = row["state"]
+        self.state = words(row["device-state"])
         self.resets = row["resets"]
         self.saved, self.loaded = row["saved"], row["loaded"]
 
     def transitions(self):
-        """Those that the device made: (time in ns, state)."""
-        return [(t["time_ns"], t["state"]) for t in self.row["states"] if not t["result"]]
-
-    def states(self):
-        """In order, without those that changed nothing."""
+        """Those that the device made, without those that changed nothing: (time in ns, state)."""
         out = []
-        for _, state in self.transitions():
-            if not out or out[-1] != state:
-                out.append(state)
+        for row in self.row["states"]:
+            state = words(row["device-state"])
+            if "error" not in row and (not out or out[-1][1] != state):
+                out.append((row["time-ns"], state))
         return out
 
-    def time_of(self, state):
-        """When it was first reached; None: never."""
-        return next((time for time, s in self.transitions() if s == state), None)
+    def states(self):
+        return [state for _, state in self.transitions()]
+
+    def time_of(self, *states):
+        """When one of them was first reached; None: never."""
+        return next((time for time, s in self.transitions() if s in states), None)
