@@ -38,8 +38,11 @@ struct vmig_v1_config {
 	void *opaque;
 };
 
-/** Names in the info of a device that vmig_drive_v1() has made. */
-#define VMIG_FORMAT_V1 "v1" /* its stream keeps the sizes of the transactions: only a v1 device takes it */
+/**
+ * The format of a device that vmig_drive_v1() has made: its stream keeps the sizes of the transactions, so only a v1
+ * device takes it. "v1+v1": that was shown by v1 again, and driven again.
+ */
+#define VMIG_FORMAT_V1 "v1"
 
 /**
  * Show @dev through a migration region: its index is the number of regions that @dev has.

@@ -10,6 +10,7 @@
 #include "common/v1.h"
 #include "models/nic.h"
 #include "stack.h"
+#include "user/registers.h"
 
 #define SOURCE "nic,state=1M,dirty-rate=16M/s,records=0"
 #define DEST   "nic,state=1M,records=0"
@@ -238,6 +239,48 @@ TEST(damaged_data_are_found_when_the_device_is_to_run)
 	stack_close(&to);
 }
 
+/* --- what is written to device_state --------------------------------------------------------- */
+
+static void writes_of(struct registers *r, char ret[64])
+{
+	size_t used = 0;
+
+	for (const char *at = registers_log(r); (at = strstr(at, "S=")); at++) {
+		ck_assert_uint_lt(used, 60);
+		ret[used++] = at[2];
+	}
+	ret[used] = '\0';
+}
+
+/* Diagram 3 of the text, and 4 and 5: "targets, not arcs". */
+TEST(a_whole_migration_writes_the_transitions_of_the_text_and_no_other)
+{
+	static const uint32_t sizes[] = { 3000, 100, 70 };
+	struct vmig_migrate_result a, b;
+	struct registers from, to;
+	struct stack source, dest;
+	char writes[64];
+
+	registers_open(&from, NULL);
+	registers_open(&to, NULL);
+	from.sizes = sizes;
+	from.n_sizes = 3;
+	from.n_early = 1;
+	stack_open(&source, from.dev, "d", NULL);
+	stack_open(&dest, to.dev, "d", NULL);
+	ck_assert_msg(stack_migrate(&source, &dest, &a, &b) == VMIG_DONE, "%s / %s", a.reason, b.reason);
+	writes_of(&from, writes);
+	ck_assert_str_eq(writes, "320");
+	writes_of(&to, writes);
+	ck_assert_str_eq(writes, "41");
+	ck_assert_uint_eq(to.n_loaded, 3);
+	ck_assert(to.loaded_right);
+	stack_close(&source);
+	stack_close(&dest);
+	registers_close(&from);
+	registers_close(&to);
+}
+
 /* --- again and again ------------------------------------------------------------------------- */
 
 TEST(a_device_that_was_used_and_never_reset_is_loaded_again)
@@ -262,4 +305,5 @@ HARNESS("compose-v1", T(a_v1_device_is_moved_by_v2_code), T(a_v1_device_behind_a
 	T_SLOW(a_v2_device_is_moved_by_a_user_of_v1, 60), T_SLOW(v1_on_v2_on_v1_by_a_user_of_v1, 60),
 	T(a_stream_of_another_format_is_refused_at_the_offer),
 	T(a_stream_of_v2_is_refused_by_its_first_bytes), T(damaged_data_are_found_when_the_device_is_to_run),
+	T(a_whole_migration_writes_the_transitions_of_the_text_and_no_other),
 	T(a_device_that_was_used_and_never_reset_is_loaded_again))
