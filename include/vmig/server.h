@@ -32,6 +32,7 @@ struct vmig_server_config {
 				  * only client; taken over by vmig_server_new() when it succeeds */
 	int plain; /* offer no experimental capability, as a server of today does */
 	uint32_t max_data_xfer_size; /* bytes; 1 MiB; at most 16 MiB */
+	int dma_by_message; /* reach the client's memory by messages, also where its descriptor came */
 };
 
 /**

@@ -298,7 +298,8 @@ static int ask(struct vmig_dma_table *table, struct vmig_mapping *m, const struc
 	if (!a->to)
 		vmig_dma_log_mark(&table->log, a->iova, a->len);
 	pthread_mutex_lock(&table->drain_lock);
-	if (m->gone)
+	/* What was answered before the unmap was seen is done. */
+	if (m->gone && r < 0)
 		r = -ECANCELED;
 	if (!--m->calls && m->gone)
 		pthread_cond_broadcast(&table->drained);

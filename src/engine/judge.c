@@ -37,6 +37,15 @@ static int ask_opaque(struct vmig_device *dev, struct vmig_papers *papers)
 	return r;
 }
 
+/* Who asked for no PRE_COPY does not get one in order to hear a version. */
+static bool may_ask(const struct vmig_worker *w)
+{
+	struct vmig_device_info info;
+
+	vmig_device_query_info(w->dev, &info);
+	return !w->driver->options->no_precopy || !(info.traits & VMIG_TRAIT_MATCH_FIRST);
+}
+
 /* Who tells nothing of itself is judged by identity and format, as ever. */
 void vmig_worker_describe(struct vmig_worker *w, struct vmig_core_event *end)
 {
@@ -49,7 +58,7 @@ void vmig_worker_describe(struct vmig_worker *w, struct vmig_core_event *end)
 		end->size = VMIG_OFFER_SIZE_UNKNOWN;
 	if (vmig_device_query_descriptor(w->dev, &papers->descriptor))
 		papers->descriptor = NULL;
-	r = ask_opaque(w->dev, papers);
+	r = may_ask(w) ? ask_opaque(w->dev, papers) : -EOPNOTSUPP;
 	if (r && r != -EOPNOTSUPP &&
 	    (vmig_device_query_state(w->dev, &state) || state != VMIG_STATE_RUNNING)) {
 		end->code = r;
@@ -169,8 +178,10 @@ void vmig_worker_judge(struct vmig_worker *w, struct vmig_core_event *end)
 
 	w->reasons[0] = '\0';
 	end->verdict = judge_descriptors(w);
-	if (w->papers.opaque) {
-		vmig_device_query_info(w->dev, &before);
+	vmig_device_query_info(w->dev, &before);
+	/* A driver that judges by being fed is reset for it: not where the descriptors have said no already. */
+	if (w->papers.opaque &&
+	    (end->verdict != VMIG_VERDICT_NO || !(before.traits & VMIG_TRAIT_MATCH_FIRST))) {
 		r = vmig_device_check_opaque(w->dev, w->papers.opaque, w->papers.opaque_len);
 		vmig_device_query_info(w->dev, &after);
 		end->resets = (uint32_t)(after.generation - before.generation);

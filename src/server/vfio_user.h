@@ -31,7 +31,7 @@ struct vmig_served {
 	struct vmig_device_info info;
 	struct vmig_slink *link;
 	struct vmig_slink *twin; /* set once, under link->lock; NULL: DMA goes by link */
-	bool plain;
+	bool plain, dma_by_message;
 	uint32_t max_xfer; /* ours; link->max is what was agreed on */
 	struct vmig_vu_caps caps;
 

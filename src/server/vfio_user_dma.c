@@ -152,7 +152,7 @@ static int check_map(const struct vmig_served *s, const struct vmig_slink_msg *m
 		return -EINVAL;
 	if (!req->size || (req->address | req->size) % page || !add_fits(req->address, req->size))
 		return -EINVAL;
-	if (!m->n_fds && !(s->info.dma_kinds & VMIG_DMA_KIND_MESSAGE))
+	if ((!m->n_fds || s->dma_by_message) && !(s->info.dma_kinds & VMIG_DMA_KIND_MESSAGE))
 		return -EOPNOTSUPP;
 	return 0;
 }
@@ -195,7 +195,7 @@ int vmig_served_dma_map(struct vmig_served *s, struct vmig_slink_msg *m)
 	if (!r)
 		r = check_map(s, m, &req);
 	if (!r)
-		r = add_map(s, &req, m->n_fds ? m->fds[0] : -1);
+		r = add_map(s, &req, m->n_fds && !s->dma_by_message ? m->fds[0] : -1);
 	return r < 0 ? r : vmig_served_reply(s, m, NULL, 0, NULL, 0, NULL, 0);
 }
 

@@ -165,6 +165,7 @@ int vmig_served_new(struct vmig_device *dev, const struct vmig_server_config *co
 	}
 	s->dev = dev;
 	s->plain = config->plain;
+	s->dma_by_message = config->dma_by_message;
 	s->max_xfer = config->max_data_xfer_size ? config->max_data_xfer_size : VMIG_LIMIT_XFER_DEFAULT;
 	s->caps = vmig_vu_caps_default;
 	vmig_device_query_info(dev, &s->info);

@@ -96,7 +96,9 @@ static int answer(struct vmig_served *s, struct vmig_slink_msg *m, const struct 
 	if (!vmig_cursor_ok(&c))
 		return -EMSGSIZE;
 	s->caps = v->caps;
-	s->link->max = v->caps.max_data_xfer_size;
+	/* What a client can take says what we may send it unasked; what it sends and asks for is held to our own limit,
+	 * for libvfio-user's clients go beyond theirs. */
+	s->link->max = s->max_xfer;
 	s->link->versioned = true;
 	return vmig_served_reply(s, m, out, sizeof(out) - c.left, NULL, 0, &twin_fd, twin_fd >= 0);
 }

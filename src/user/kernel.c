@@ -136,9 +136,19 @@ static void kernel_close(void *p)
 	close_fd(k->container);
 	close_fd(k->iommufd);
 	free(k->regions);
+	free(k->folder);
 	free(k->maps);
 	pthread_mutex_destroy(&k->lock);
 	free(k);
+}
+
+static int kernel_query_descriptor(void *p, char **ret, struct vmig_error *error)
+{
+	struct vmig_kernel *k = p;
+	uint64_t size;
+	bool sized = k->info.has & VMIG_HAS_STOP_COPY_SIZE && !kernel_query_stop_copy_size(k, &size, NULL);
+
+	return vmig_kernel_descriptor(k->folder, k->info.migration_flags, sized ? &size : NULL, ret);
 }
 
 static const struct vmig_provider_ops kernel_ops = {
@@ -148,6 +158,7 @@ static const struct vmig_provider_ops kernel_ops = {
 	.set_state = kernel_set_state,
 	.reset = kernel_reset,
 	.query_stop_copy_size = kernel_query_stop_copy_size,
+	.query_descriptor = kernel_query_descriptor,
 	.query_region = vmig_kernel_query_region,
 	.region_read = vmig_kernel_region_read,
 	.region_write = vmig_kernel_region_write,
@@ -180,6 +191,14 @@ int vmig_kernel_open_fault(struct vmig_error *error, int code, const char *path)
 	}
 }
 
+static int identify(struct vmig_kernel *k, const char *dir, struct vmig_error *error)
+{
+	k->folder = strdup(dir);
+	if (!k->folder)
+		return vmig_fault(error, -ENOMEM, "open", "no memory");
+	return vmig_kernel_identity(dir, k->info.identity, error);
+}
+
 /* A kernel may be built without groups: then the folder leads to the cdev. */
 static int open_by_folder(struct vmig_kernel *k, const char *dir, struct vmig_error *error)
 {
@@ -191,7 +210,7 @@ static int open_by_folder(struct vmig_kernel *k, const char *dir, struct vmig_er
 		r = vmig_kernel_open_cdev(k, cdev, error);
 	else
 		r = vmig_kernel_open_group(k, dir, error);
-	return r ? r : vmig_kernel_identity(dir, k->info.identity, error);
+	return r ? r : identify(k, dir, error);
 }
 
 static int open_by_node(struct vmig_kernel *k, const char *path, dev_t number, struct vmig_error *error)
@@ -208,7 +227,7 @@ static int open_by_node(struct vmig_kernel *k, const char *path, dev_t number, s
 			path);
 	r = vmig_kernel_open_cdev(k, path, error);
 	snprintf(device, sizeof(device), "%s/device", dir);
-	return r ? r : vmig_kernel_identity(device, k->info.identity, error);
+	return r ? r : identify(k, device, error);
 }
 
 static int open_by_path(struct vmig_kernel *k, const char *path, struct vmig_error *error)
@@ -245,6 +264,9 @@ static uint32_t traits_of(const char *identity)
 
 	if (driver && !strcmp(driver, "/mlx5_vfio_pci"))
 		traits |= VMIG_TRAIT_INFO_STARTS_ROUND;
+	/* Their streams begin with what they check: a header, match data. */
+	if (!strncmp(identity, "mdev:mtty-", 10) || (driver && !strcmp(driver, "/hisi_acc_vfio_pci")))
+		traits |= VMIG_TRAIT_MATCH_FIRST;
 	return traits;
 }
 

@@ -22,6 +22,7 @@ struct vmig_kernel {
 	int iommufd;          /* through the cdev; else -1 */
 	uint32_t ioas;        /* of iommufd */
 	struct vmig_device_info info;
+	char *folder; /* in sysfs */
 	struct vmig_region *regions; /* info.n_regions of them, asked at open */
 	atomic_uint timeout_ms;      /* of a read that waits for data; ioctls cannot be interrupted */
 	/* The loading session has refused data, or another user's was found: the kernel may still count refused
@@ -47,6 +48,10 @@ int vmig_kernel_query_all(struct vmig_kernel *k, struct vmig_error *error);
 int vmig_kernel_identity(const char *dir, char ret[VMIG_IDENTITY_MAX], struct vmig_error *error);
 /** The last word of the link @name in @dir. -ENOENT: no such link; -E2BIG. */
 int vmig_kernel_link_word(const char *dir, const char *name, char *ret, size_t room);
+
+/** kernel-descriptor.c: the descriptor of the device with the folder @dir, for the caller to free. -ENOMEM. */
+int vmig_kernel_descriptor(const char *dir, uint64_t migration_flags, const uint64_t *stop_copy_size,
+			   char **ret);
 
 /* kernel-open.c, kernel-group.c, kernel-cdev.c */
 

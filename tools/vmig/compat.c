@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "channel.h"
+#include "compat-host.h"
 #include "descriptor.h"
 #include "device.h"
 
@@ -363,6 +365,13 @@ static int run(const struct tool_options *o)
 		return tool_fail(VMIG_BAD_INPUT,
 				 "too few words: 'vmig compat SOURCE DESTINATION...', or with --opaque "
 				 "one DEVICE");
+	if (tool_address_is(o->words[1])) {
+		if (list.n > 1 || o->ignore || o->symmetric)
+			return tool_fail(VMIG_BAD_INPUT,
+					 "%s: another host is asked alone, and by its own rules",
+					 o->words[1]);
+		return tool_compat_host(o, o->words[0], o->words[1]);
+	}
 	r = check_names(o->words + 1, list.n);
 
 	if (!r && o->ignore) {
@@ -389,7 +398,9 @@ const struct tool_verb tool_compat = {
 	.about = "may this device's state go into that one? yes or no, and why",
 	.more = "SOURCE and DESTINATION are descriptors (JSON: vmig-descriptor(5)), or DEVICEs that publish "
 		"one;\n"
-		"'-' is standard input. With --opaque FILE the driver of one DEVICE is asked instead about "
+		"'-' is standard input. A DESTINATION may also be the ADDRESS of a 'vmig receive', which "
+		"answers\n"
+		"and goes on waiting. With --opaque FILE the driver of one DEVICE is asked instead about "
 		"the\n"
 		"version data that 'vmig info --opaque' wrote on the source: its word is the last.\n"
 		"The destination's list of what it accepts decides; the source's list of targets where the\n"

@@ -39,6 +39,7 @@ static const struct bit trait_bits[] = { { VMIG_TRAIT_LATE_VALIDATION, "late-val
 					 { VMIG_TRAIT_TRANSACTION_SIZES, "transaction-sizes" },
 					 { VMIG_TRAIT_LENDS, "lends" },
 					 { VMIG_TRAIT_ROOMS, "rooms" },
+					 { VMIG_TRAIT_MATCH_FIRST, "match-first" },
 					 { 0 } };
 static const struct bit dma_bits[] = { { VMIG_DMA_KIND_FD, "fd" },
 				       { VMIG_DMA_KIND_ADDRESS, "address" },

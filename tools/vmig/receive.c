@@ -43,12 +43,17 @@ static int at(struct tool_side *side, const char *address)
 	if (r)
 		return r;
 	say_listening(vmig_listener_address(listener));
-	r = wait_for_peer(listener, &channel);
+	/* Who has only asked ('vmig compat') has had the answer. */
+	do {
+		vmig_channel_close(channel);
+		channel = NULL;
+		r = wait_for_peer(listener, &channel);
+		if (!r)
+			tool_side_run(side, channel);
+	} while (!r && side->result.probed);
 	vmig_listener_free(listener);
-	if (!r) {
-		tool_side_run(side, channel);
+	if (!r)
 		r = tool_side_finish(side, NULL);
-	}
 	vmig_channel_close(channel);
 	return r;
 }
@@ -76,7 +81,7 @@ const struct tool_verb tool_receive = {
 	.about = "wait for a migration",
 	.more = "ADDRESS is tcp:HOST:PORT or unix:PATH; port 0 is any that is free. It prints \"listening: "
 		"ADDRESS\", takes\n"
-		"one migration and ends.",
+		"one migration and ends. It answers the questions of 'vmig compat' and goes on waiting.",
 	.example = "vmig receive tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
 	.options = TOOL_OPT_RUN,
 	.min_words = 2,
