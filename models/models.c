@@ -403,6 +403,14 @@ bool models_v1_only(const char *spec)
 	return false;
 }
 
+int models_check(const char *spec, struct vmig_error *error)
+{
+	const struct model *model = NULL;
+	struct model_options o;
+
+	return parse_spec(spec, &model, &o, error);
+}
+
 int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error)
 {
 	return open_spec(spec, false, NULL, ret, error);

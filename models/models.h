@@ -19,6 +19,9 @@
  */
 int models_open(const char *spec, struct vmig_device **ret, struct vmig_error *error);
 
+/** Would models_open() take @spec? Opens nothing. 0 or -EINVAL, with a sentence. */
+int models_check(const char *spec, struct vmig_error *error);
+
 /** The same, shown through a migration region (vmig_show_v1()); @config may be NULL. models_open() of a model that
  *  migrates in no other way is this with all defaults. */
 int models_open_v1(const char *spec, const struct vmig_v1_config *config, struct vmig_device **ret,

@@ -69,6 +69,14 @@ int tool_device_open(const char *spec, uint64_t timeout_ns, struct vmig_device *
 	return r ? open_failed(spec, r, &failure) : 0;
 }
 
+int tool_device_check(const char *spec)
+{
+	struct open_failure failure;
+	int r = open_check(spec, &failure);
+
+	return r ? open_failed(spec, r, &failure) : 0;
+}
+
 int tool_model_open(const char *name, const char *spec, struct vmig_device **ret)
 {
 	struct open_failure failure;

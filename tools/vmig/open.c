@@ -114,6 +114,30 @@ int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
 	return r;
 }
 
+int open_check(const char *spec, struct open_failure *ret_failure)
+{
+	const struct prefix *prefix;
+	const char *why = NULL;
+	char copy[SPEC_MAX];
+	struct open_v1 v1;
+	int r = 0;
+
+	*ret_failure = (struct open_failure){ 0 };
+	if (strlen(spec) >= sizeof(copy))
+		return wrong(ret_failure, "a DEVICE is longer than %d bytes", SPEC_MAX - 1);
+	strcpy(copy, spec);
+	if (open_v1_parse(copy, only_v1(copy), &v1, &why))
+		return wrong(ret_failure, "%s", why);
+	prefix = prefix_of(v1.spec);
+	if (!prefix)
+		return wrong(ret_failure, "write model:NAME, vfio-user:PATH or vfio:PATH");
+	ret_failure->kind = prefix->kind;
+	if (prefix->kind == OPEN_MODEL)
+		r = models_check(v1.spec + strlen(prefix->text), &ret_failure->error);
+	ret_failure->usage = r;
+	return r;
+}
+
 void open_print_keys(FILE *to)
 {
 	open_v1_print_keys(to);

@@ -31,6 +31,9 @@ enum open_kind open_kind_of(const char *word);
 int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
 		struct open_failure *ret_failure);
 
+/** Are the words right, as far as they tell? Opens nothing. 0 or -EINVAL, with *ret_failure. */
+int open_check(const char *spec, struct open_failure *ret_failure);
+
 /** The keys of v1, for a help text. */
 void open_print_keys(FILE *to);
 

@@ -12,6 +12,7 @@ struct core_device {
 	struct vmig_device *dev;
 	struct fault faults[RUN_FAULTS_MAX];
 	uint32_t n_faults;
+	uint8_t *fired; /* in shared memory */
 };
 
 struct run_core {
@@ -53,8 +54,11 @@ static int on_fault(void *opaque, enum vmig_kabi_fault where, uint32_t from, uin
 	struct core_device *d = opaque;
 	int r = 0;
 
-	for (uint32_t i = 0; i < d->n_faults && !r; i++)
+	for (uint32_t i = 0; i < d->n_faults && !r; i++) {
 		r = check_fault(&d->faults[i], where, from, to, bytes);
+		if (__atomic_load_n(&d->faults[i].fired, __ATOMIC_RELAXED))
+			__atomic_store_n(&d->fired[i], 1, __ATOMIC_RELAXED);
+	}
 	return r;
 }
 
@@ -73,9 +77,13 @@ static int open_one(struct run_core *core, uint32_t i)
 	if (r)
 		return r;
 	core->n = i + 1;
-	for (uint32_t f = 0; f < spec->n_faults && f < RUN_FAULTS_MAX; f++)
-		if (fault_parse(spec->faults[f], &d->faults[d->n_faults++], &why))
+	d->fired = core->shared->fired[i];
+	for (uint32_t f = 0; f < spec->n_faults && f < RUN_FAULTS_MAX; f++) {
+		if (fault_parse(spec->faults[f], &d->faults[f], &why))
 			return tool_fail(VMIG_BAD_INPUT, "--fault: '%s' %s", spec->faults[f], why);
+		d->faults[f].fired = d->fired[f];
+		d->n_faults = f + 1;
+	}
 	return 0;
 }
 

@@ -44,6 +44,8 @@ struct run_shared {
 
 	/* Not constant. */
 	int32_t owner; /* the process that has the devices; 0: none yet */
+	uint8_t fired[RUN_DEVICES_MAX]
+		     [RUN_FAULTS_MAX]; /* faults; "once" holds for all processes, one after the other */
 	struct vmig_kabi_status status[RUN_DEVICES_MAX];
 	struct run_ring ring;
 };

@@ -1,0 +1,282 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# vmig run by LD_PRELOAD: a VMM that knows nothing of vmig, migrated between two runs; info, trace, faults; what is refused.
+. "$(dirname "$0")/tap.sh"
+
+unset XDG_RUNTIME_DIR
+NIC=nic,state=4M
+run() { timeout -k 5 "$WAIT" "$VMIG" run --intercept=preload --quiet "$@"; }
+# migrated DEVICE SOURCE-OPTIONS DESTINATION-OPTIONS : by the client, and it says that nothing was lost
+migrated() {
+	run --device "$1" -- "$CLIENT" source $2 2>src.err | run --device "$1" -- "$CLIENT" destination $3 >out 2>err ||
+		fail "$(cat src.err)"
+	has out '^ok: 1064 records'
+}
+# held NAME OPTION... : a run that stays until its standard input closes, with the device open once before
+held() {
+	local name=$1
+	shift
+	bg "$name" "$VMIG" run --intercept=preload --name "$NAME$name" "$@" -- \
+		bash -c '"$0" look && echo looked && exec sleep 1000' "$CLIENT"
+	line "$name" '^looked'
+}
+NAME=t$$
+
+# --- a VMM, unmodified ---------------------------------------------------------------------------
+t_migrates_by_v2() { migrated $NIC "" ""; }
+t_migrates_by_v1() { migrated $NIC,v1=on --v1 --v1; }
+t_migrates_by_v1_with_a_mapped_section() { migrated $NIC,v1=on,v1-section=mapped --v1 --v1; }
+t_migrates_with_shared_memory() { migrated $NIC --memfd --memfd; }
+t_migrates_by_iommufd_with_passed_descriptors() {
+	local words="--iommufd {iommufd} --cdev {cdev}"
+	migrated $NIC "$words" "$words"
+}
+t_children_of_fork_and_exec_do_no_harm() { migrated $NIC --fork ""; }
+t_duplicated_descriptors() { migrated $NIC --high ""; }
+t_a_flipped_bit_is_noticed() {
+	run --device $NIC -- "$CLIENT" source >stream
+	python3 - <<'PY'
+data = bytearray(open("stream", "rb").read())
+data[len(data) // 2] ^= 1
+open("stream", "wb").write(data)
+PY
+	local got=0
+	run --device $NIC -- "$CLIENT" destination <stream >out 2>err || got=$?
+	[ $got = 1 ] || fail "status $got"
+	has err 'write: |state|digest'
+}
+t_a_vfio_user_device() {
+	serve a $NIC
+	serve b $NIC
+	run --device "vfio-user:$PWD/a" -- "$CLIENT" source --memfd 2>src.err |
+		run --device "vfio-user:$PWD/b" -- "$CLIENT" destination --memfd >out 2>err || fail "$(cat src.err)"
+	has out '^ok: 1064 records'
+}
+t_a_vfio_user_device_and_private_memory() {
+	serve a $NIC
+	serve b $NIC
+	run --device "vfio-user:$PWD/a" -- "$CLIENT" source 2>src.err |
+		run --device "vfio-user:$PWD/b" -- "$CLIENT" destination >out 2>err || fail "$(cat src.err)"
+	has out '^ok: 1064 records'
+}
+t_several_devices_are_several_groups() {
+	run --device $NIC serial -- "$VMIG" info --json vfio:{0} vfio:{1} >out
+	json out 'len(x[0]) == 2 and all(d["migrates"] for d in x[0])'
+}
+t_our_own_user_side_is_a_vmm_too() {
+	run --device $NIC,dirty-rate=16M/s -- "$VMIG" save vfio:{} "$PWD/file" >out
+	run --device $NIC -- "$VMIG" restore "$PWD/file" vfio:{} >out
+	expect 0 "$VMIG" inspect --verify file
+}
+t_not_root() {
+	[ "$(id -u)" = 0 ] || skip "this is not root, so all the others are this test"
+	command -v setpriv >/dev/null || skip "there is no setpriv"
+	local uid=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+	chmod 755 "$dir"
+	"${uid[@]}" test -x "$VMIG" -a -x "$CLIENT" || skip "nobody may not read the build folder"
+	"${uid[@]}" "$VMIG" run --quiet --intercept=preload --device $NIC -- "$CLIENT" source |
+		"${uid[@]}" "$VMIG" run --quiet --intercept=preload --device $NIC -- "$CLIENT" destination >out
+	has out '^ok: 1064 records'
+}
+
+# --- looking on ----------------------------------------------------------------------------------
+t_info_of_a_run() {
+	held a --device $NIC serial
+	expect 0 "$VMIG" info --json "run:${NAME}a"
+	json out 'x[0][0]["vmig-run"] == 1 and x[0][0]["intercept"] == "preload" and len(x[0][0]["devices"]) == 2'
+	expect 0 "$VMIG" info "run:${NAME}a"
+	has out "^run:${NAME}a  pid [0-9]+, by preload"
+	has out '^  /dev/vfio/90  model:nic,state=4M$'
+	has out '^    resets    [0-9]+$'
+}
+t_trace_of_a_run_ends_with_it() {
+	held a --device $NIC
+	bg trace "$VMIG" trace "run:${NAME}a"
+	line trace 'open group'
+	line trace 'GROUP_GET_DEVICE_FD'
+	kill -TERM "$pid_a"
+	ended trace 0
+	has trace.out 'close container'
+}
+t_trace_as_json() {
+	held a --device $NIC
+	bg trace "$VMIG" trace --json "run:${NAME}a"
+	line trace '"n":0,'
+	kill -TERM "$pid_a"
+	ended trace 0
+	json trace.out 'x[-1] == {"end": 143} and [c["call"]["n"] for c in x[:-1]] == list(range(1, len(x)))'
+}
+t_trace_into_a_file() {
+	run --trace "$PWD/calls" --device $NIC -- "$CLIENT" source >stream
+	json calls 'len(x) > 100 and [c["n"] for c in x] == list(range(len(x)))'
+	has calls 'SET_STATE RUNNING -> PRE_COPY'
+	has calls 'SET_STATE PRE_COPY -> STOP_COPY'
+}
+t_a_client_that_does_not_read_holds_up_nothing() {
+	held a --device $NIC
+	python3 - "${NAME}a" "$VMIG" <<'PY'
+import json, os, socket, subprocess, sys
+path = f"/tmp/vmig-{os.getuid()}/{sys.argv[1]}/control"
+def connect():
+    s = socket.socket(socket.AF_UNIX); s.connect(path); return s
+mute = [connect() for _ in range(8)]                    # they say nothing
+for s in mute[:4]:
+    s.sendall(b'{"vmig-run": 1, "command": "trace"}\n')  # they read nothing
+mute[4].sendall(b"x" * 4095)                              # half a line
+noise = connect(); noise.sendall(b"x" * 5000 + b"\n")     # too long a line
+try:
+    assert noise.recv(10) == b""
+except ConnectionResetError:
+    pass
+for bad in (b"[]\n", b"{}\n", b"\xff\xfe\n", b'{"vmig-run": 2, "command": "info"}\n', b'{"vmig-run": 1, "command": "stop"}\n'):
+    s = connect(); s.sendall(bad); assert "error" in json.loads(s.makefile().readline())
+info = subprocess.run([sys.argv[2], "info", "--json", "run:" + sys.argv[1]], timeout=30, capture_output=True)
+assert info.returncode == 0, info
+many = []
+for _ in range(40):                                       # too many at once: turned away, or in the queue
+    s = connect(); s.setblocking(False); many.append(s)
+for s in mute + many:
+    s.close()
+info = subprocess.run([sys.argv[2], "info", "--json", "run:" + sys.argv[1]], timeout=30, capture_output=True)
+assert info.returncode == 0, info
+PY
+}
+t_no_such_run() {
+	refused 1 'run:nobody: there is no such run' "$VMIG" info run:nobody
+	refused 1 'run:nobody: there is no such run' "$VMIG" trace run:nobody
+	refused 2 'no name of a run' "$VMIG" trace run:../x
+	refused 2 "is not run:NAME" "$VMIG" trace x
+}
+
+# --- faults --------------------------------------------------------------------------------------
+t_an_arc_that_fails() {
+	local got=0
+	run --device $NIC --fault='RUNNING>PRE_COPY:EIO' -- "$CLIENT" source >/dev/null 2>err || got=$?
+	[ $got = 1 ] || fail "status $got"
+	one_line 'to state 6: Input/output error; it is in 2'
+}
+t_once_is_once() {
+	run --trace "$PWD/calls" --device $NIC --fault='RUNNING>PRE_COPY:EBUSY:once' -- \
+		bash -c '"$0" source >/dev/null; exec "$0" source' "$CLIENT" >stream 2>err || fail "the second one failed too"
+	has err 'to state 6: Device or resource busy'
+}
+t_a_write_that_fails() {
+	local got=0
+	run --device $NIC -- "$CLIENT" source >stream
+	run --device $NIC --fault=write@1M:ENOSPC -- "$CLIENT" destination <stream >out 2>err || got=$?
+	[ $got = 1 ] || fail "status $got"
+	one_line 'No space left'
+}
+t_a_fault_of_one_device_only() {
+	run --device $NIC --device serial --fault='RUNNING>STOP:EIO' -- "$CLIENT" source >stream
+	refused 2 'has the form WHERE:WHAT' "$VMIG" run --device $NIC --fault=x -- true
+	refused 2 'for the device itself' "$VMIG" run --device $NIC --fault=load:EIO -- true
+}
+
+# --- the command ---------------------------------------------------------------------------------
+t_status_is_the_commands() {
+	expect 0 "$VMIG" run --device $NIC -- true
+	expect 7 "$VMIG" run --device $NIC -- sh -c 'exit 7'
+	expect 137 "$VMIG" run --device $NIC -- sh -c 'kill -KILL $$'
+	refused 127 'not found' "$VMIG" run --device $NIC -- nosuchcommand
+	echo '#!/no/interpreter' >bad && chmod +x bad
+	refused 127 './bad: cannot be run' "$VMIG" run --device $NIC --quiet -- ./bad
+	echo text >text
+	refused 126 'Permission denied' "$VMIG" run --device $NIC -- ./text
+}
+t_words_in_braces() {
+	run --name "$NAME" --device $NIC serial -- printf '%s\n' a={} {0} {1} {iommufd} '{cdev},{cdev1}' '{"x": {y}}' '{' >out
+	printf '%s\n' "a=/tmp/vmig-$(id -u)/$NAME/d0" "/tmp/vmig-$(id -u)/$NAME/d0" "/tmp/vmig-$(id -u)/$NAME/d1" 300 301,302 \
+		'{"x": {y}}' '{' | diff - out || fail "the words differ"
+	refused 2 'only the devices 0 to 0' "$VMIG" run --device $NIC -- echo {1}
+}
+t_says_what_to_tell_the_vmm() {
+	expect 0 "$VMIG" run --device $NIC -- true
+	has err '^vmig run: model:nic,state=4M is /dev/vfio/90; for QEMU: -device vfio-pci,sysfsdev=/'
+	expect 0 "$VMIG" run --device $NIC -- true {}
+	[ ! -s err ] || fail "it says too much"
+}
+t_signals_are_forwarded() {
+	bg a "$VMIG" run --name "${NAME}s" --device $NIC -- \
+		bash -c 'trap "echo got; exit 5" USR1; echo ready; while :; do read -t 1 -r _ <> <(:); done'
+	line a '^ready'
+	kill -USR1 "$pid_a"
+	line a '^got'
+	ended a 5
+}
+t_what_is_left_behind_keeps_the_run() {
+	bg a "$VMIG" run --name "${NAME}d" --device $NIC -- \
+		bash -c '(exec >/dev/null 2>&1; exec sleep 1000) & echo "daemon $!"; exit 3'
+	line a '^daemon '
+	expect 0 "$VMIG" info "run:${NAME}d"
+	kill -TERM "${REPLY#daemon }" 2>/dev/null || kill -TERM "$(ps -o pid= --ppid "$pid_a" | tail -1)"
+	ended a 3
+	[ ! -e "/tmp/vmig-$(id -u)/${NAME}d" ] || fail "the folder is left behind"
+}
+t_a_leftover_of_a_killed_run() {
+	held a --device $NIC
+	kill -KILL "$pid_a"
+	wait "$pid_a" || :
+	[ -e "/tmp/vmig-$(id -u)/${NAME}a/lock" ] || fail "it should be left behind"
+	refused 1 'no such run' "$VMIG" info "run:${NAME}a"
+	expect 0 "$VMIG" run --quiet --name "${NAME}a" --device $NIC -- true
+	[ ! -e "/tmp/vmig-$(id -u)/${NAME}a" ] || fail "the folder is left behind"
+}
+t_a_name_is_taken_once() {
+	held a --device $NIC
+	refused 1 "run:${NAME}a: there is one" "$VMIG" run --name "${NAME}a" --device $NIC -- true
+	refused 2 'is not 1 to' "$VMIG" run --name a/b --device $NIC -- true
+}
+t_one_process_has_the_devices() {
+	run --device $NIC -- bash -c 'exec 5<>/dev/vfio/90 && { "$0" look; true; }' "$CLIENT" >out 2>err
+	has err '/dev/vfio/vfio: Device or resource busy'
+}
+
+# --- what cannot be --------------------------------------------------------------------------------
+t_usage() {
+	refused 2 "write it after '--'" "$VMIG" run --device $NIC
+	refused 2 "write it after '--'" "$VMIG" run --device $NIC --
+	refused 2 'no device' "$VMIG" run -- true
+	refused 2 'is not a DEVICE' "$VMIG" run --device usb:3 -- true
+	refused 2 'is not a way in' "$VMIG" run --intercept=magic --device $NIC -- true
+	refused 2 'unknown model "modem"' "$VMIG" run --quiet --device modem -- true
+	expect 1 "$VMIG" run --quiet --device "vfio-user:$PWD/none" -- "$CLIENT" look
+	has err "^vmig run: vfio-user:.*/none: cannot be opened: .*No such file"
+	has err '^client: /dev/vfio/vfio: No such device'
+}
+t_a_static_program_needs_another_way_in() {
+	refused 1 'linked statically' "$VMIG" run --intercept=preload --device $NIC -- "$CLIENT_STATIC" look
+}
+t_a_device_that_is_not_asked_for_costs_nothing() {
+	run --trace "$PWD/calls" --device $NIC -- sh -c 'cat /proc/self/maps >maps; echo done' >out
+	[ ! -s calls ] || fail "there were calls"
+	has_not maps '/shared'
+}
+
+# --- the C library's names -------------------------------------------------------------------------
+t_every_variant_is_interposed() {
+	nm -D --defined-only "$PRELOAD" | sed -n 's/.* T \([a-z_0-9]*\).*/\1/p' | sort >ours
+	# What the C library has of this kind.
+	nm -D --defined-only "$(ldconfig -p | sed -n 's/.*x86-64.* => \(.*\/libc\.so\.6\)$/\1/p' | head -1)" |
+		sed -n 's/.* [TWi] \([a-z_0-9]*\)@@.*/\1/p' | sort >libc
+	grep -xE '(__)?(open|openat|open64|openat64)(_2)?|(__)?(p?read|p?write)(64)?(_chk)?|p?(read|write)v(64)?(v?2)?|mmap(64)?|(__)?lseek(64)?|(__)?close|close_range|closefrom|(__)?dup[23]?|(__)?fcntl(64)?|ioctl' libc >wanted
+	[ "$(wc -l <wanted)" -gt 35 ] || fail "the C library was not understood: $(tr '\n' ' ' <wanted)"
+	comm -13 ours wanted >missed
+	[ ! -s missed ] || fail "missed: $(tr '\n' ' ' <missed)"
+}
+t_what_qemu_calls_is_interposed() {
+	local qemu
+	qemu=$(command -v qemu-system-x86_64) || skip "there is no qemu-system-x86_64"
+	nm -D --defined-only "$PRELOAD" | sed -n 's/.* T \([a-z_0-9]*\).*/\1/p' | sort >ours
+	nm -D --undefined-only "$qemu" | sed -n 's/.* [Uw] \([a-z_0-9]*\)@GLIBC.*/\1/p' | sort -u |
+		grep -E '^_*(open|close|dup|fcntl|ioctl|p?read|p?write|mmap|lseek)' |
+		grep -vE '^(opendir|openpty|openlog|closedir|closelog|readdir|readlink)' >wanted
+	comm -13 ours wanted >missed
+	[ ! -s missed ] || fail "missed: $(tr '\n' ' ' <missed)"
+}
+t_nothing_else_is_exported() {
+	nm -D --defined-only "$PRELOAD" | sed -n 's/.* [A-Z] \([A-Za-z_0-9]*\).*/\1/p' | grep -vE '^_*(open|close|dup|fcntl|ioctl|p?read|p?write|mmap|lseek)' >more || :
+	[ ! -s more ] || fail "exported too: $(tr '\n' ' ' <more)"
+}
+
+tap_main "$@"
