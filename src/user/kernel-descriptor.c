@@ -67,16 +67,16 @@ static void put_ids(const char *dir, json_t *self, json_t *accepted)
 
 static bool is_version(const char *text)
 {
-	unsigned int parts = 0;
+	for (unsigned int parts = 1; parts <= 3; parts++) {
+		size_t digits = strspn(text, "0123456789");
 
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9')
+		if (!digits)
 			return false;
-		text += strspn(text, "0123456789") - 1;
-		parts++;
-		if (text[1] != '.')
-			return !text[1] && parts <= 3;
-		text++;
+		text += digits;
+		if (!*text)
+			return true;
+		if (*text++ != '.')
+			return false;
 	}
 	return false;
 }
