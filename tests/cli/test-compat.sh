@@ -240,6 +240,30 @@ t_a_descriptor_that_is_wrong_is_called_so() {
 	expect 1 "$VMIG" migrate --quiet $from --to $to
 	has err 'it has another number of queues \(the descriptors say yes: one of them is wrong\)'
 }
+t_another_host_is_asked_and_goes_on_waiting() {
+	serve b accel,state=1M,queues=4
+	bg r "$VMIG" receive tcp:127.0.0.1:0 vfio-user:b
+	line r '^listening: '
+	local to=${REPLY#listening: }
+	expect 0 "$VMIG" compat model:accel,state=1M,queues=4 "$to"
+	has out 'yes$'
+	expect 1 "$VMIG" compat model:accel,state=1M,queues=2 "$to"
+	has out 'queues: 2 is not what is accepted'
+	has out 'match data are others'
+	# A descriptor alone, without a device.
+	"$VMIG" info --descriptor model:accel,state=1M,queues=4 >good; "$VMIG" info --descriptor model:nic,state=1M >nic
+	expect 0 "$VMIG" compat --json good "$to"
+	json out 'x[0]["compatible"] is True and x[0]["reasons"] == []'
+	expect 1 "$VMIG" compat --json nic "$to"
+	json out 'x[0]["compatible"] is False and any("driver: vmig-nic" in r for r in x[0]["reasons"])'
+	refused 2 'cannot be opened' "$VMIG" compat nowhere "$to"
+	refused 2 'by its own rules' "$VMIG" compat --symmetric good "$to"
+	# And then it takes one.
+	expect 0 "$VMIG" send --quiet model:accel,state=1M,queues=4 "$to"
+	ended r 0
+	stop b
+}
+t_nobody_answers() { refused 1 'nobody listens|refused' "$VMIG" compat model:nic,state=64K tcp:127.0.0.1:1; }
 # refused_at_offer SOURCE DESTINATION PATTERN : exit 1, every reason, and the source never left RUNNING
 refused_at_offer() {
 	serve a "$1"; serve b "$2"

@@ -226,6 +226,64 @@ TEST(identity_of_a_pci_device_is_ids_and_driver)
 	ck_assert_str_eq(identity, "pci:15b3:101e/mlx5_vfio_pci");
 }
 
+static void put_folder(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+}
+
+static void descriptor_is(uint64_t flags, const uint64_t *size, const char *self, const char *accepted)
+{
+	char expected[1024], *json;
+
+	ck_assert_int_eq(vmig_kernel_descriptor(folder, flags, size, &json), 0);
+	remove_folder();
+	snprintf(expected, sizeof(expected), "{\"self\": [%s], \"compatible\": [%s]}", self, accepted);
+	ck_assert_str_eq(json, expected);
+	free(json);
+}
+
+TEST(descriptor_of_a_mediated_device)
+{
+	const uint64_t size = 60;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	put_folder("type");
+	put_folder("vfio");
+	put_folder("vfio/module");
+	put_link("driver", "vfio");
+	put_file("vfio/module/version", "0.1\n");
+	put_link("mdev_type", "type");
+	put_file("type/device_api", "vfio-pci\n");
+	put_file("type/description", "with, commas\n");
+	put_file("aggregator", "2\n");
+	descriptor_is(7, &size,
+		      "{\"driver\": \"vfio\", \"version\": \"0.1\", \"mdev_type\": \"type\", "
+		      "\"device_api\": \"vfio-pci\", \"aggregator\": \"2\", "
+		      "\"migration\": [\"stop-copy\", \"p2p\", \"pre-copy\"], \"stop-copy-size\": 60}",
+		      "{\"driver\": \"vfio\", \"version\": \"0.1\", \"mdev_type\": \"type\", "
+		      "\"device_api\": \"vfio-pci\", \"aggregator\": \"2\", "
+		      "\"migration\": {\"any\": true}, \"stop-copy-size\": {\"any\": true}}");
+}
+
+TEST(descriptor_of_a_pci_device)
+{
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	put_folder("vfio");
+	put_folder("vfio/module");
+	put_link("driver", "vfio");
+	put_file("vfio/module/version", "6.12-rc1\n");
+	put_file("vendor", "0x15b3\n");
+	put_file("device", "0x101e\n");
+	put_file("subsystem_vendor", "no number\n");
+	put_file("subsystem_device", "0x0001\n");
+	descriptor_is(0, NULL,
+		      "{\"pciid\": \"15b3101e\", \"driver\": \"vfio\", \"driver_version\": \"6.12-rc1\"}",
+		      "{\"pciid\": \"15b3101e\", \"driver\": \"vfio\", \"driver_version\": \"6.12-rc1\"}");
+}
+
 TEST(identity_of_another_device_is_bus_and_driver)
 {
 	char identity[VMIG_IDENTITY_MAX];
@@ -301,5 +359,6 @@ HARNESS("kernel", T(region_without_capabilities), T(region_with_type_and_areas),
 	T(region_with_an_empty_list_of_areas_is_not_mapped), T(region_cut_short_is_refused),
 	T(region_with_a_chain_that_goes_round_is_refused), T(region_with_an_area_beyond_its_end_is_refused),
 	T(identity_of_a_mediated_device_is_its_type), T(identity_of_a_pci_device_is_ids_and_driver),
+	T(descriptor_of_a_mediated_device), T(descriptor_of_a_pci_device),
 	T(identity_of_another_device_is_bus_and_driver), T(identity_without_a_driver_is_refused),
 	T(identity_that_does_not_fit_is_refused), T(open_says_why_not), T(open_of_a_group_without_its_node))

@@ -152,7 +152,8 @@ static void says_what_it_is(void)
 	CHECK_INT(info.n_regions, 9);
 	CHECK_INT(info.n_irqs, 5);
 	CHECK_INT(info.has, VMIG_HAS_PRECOPY_INFO | VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_DMA_LOG);
-	CHECK_INT(info.traits, VMIG_TRAIT_KEEPS_STATE | VMIG_TRAIT_ZERO_IS_DRAINED | VMIG_TRAIT_NO_POLL);
+	CHECK_INT(info.traits, VMIG_TRAIT_KEEPS_STATE | VMIG_TRAIT_ZERO_IS_DRAINED | VMIG_TRAIT_NO_POLL |
+				       VMIG_TRAIT_MATCH_FIRST);
 	CHECK_INT(info.dma_kinds, VMIG_DMA_KIND_ADDRESS);
 	CHECK(!strcmp(info.identity, "mdev:mtty-1"));
 	CHECK(!strcmp(info.format, "v2"));
