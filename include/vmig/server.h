@@ -12,6 +12,7 @@
  * DMA_LOGGING_START without ranges logs everything; a device that cannot do that logs what is mapped at
  * that moment, and all else is reported as written. Descriptors belong to the message that they are sent
  * with; a client that sends several messages at once must not have two among them that take descriptors.
+ * A device that is shown through a migration region answers DIRTY_PAGES of v1 times, if it has a DMA log.
  * A client must not shorten the files that it has mapped: an access behind their end raises SIGBUS here.
  */
 #ifndef VMIG_SERVER_H

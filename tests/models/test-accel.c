@@ -250,6 +250,32 @@ TEST(a_bad_job_is_noticed)
 	vmig_device_close(dev);
 }
 
+/* fault= is at the same places as the nic's; an early one is within the match data. */
+TEST(it_fails_where_it_is_told)
+{
+	struct vmig_device *dev = rig_open("accel,state=64K,fault=read:EIO:once");
+	struct bytes b = { 0 }, none = { 0 };
+	struct vmig_session *save;
+
+	save = rig_start(dev, VMIG_STATE_STOP_COPY);
+	ck_assert_int_eq(rig_save(save, &none, 100), -EIO);
+	vmig_session_close(save);
+	rig_set(dev, VMIG_STATE_STOP);
+	rig_save_all(dev, &b);
+	vmig_device_close(dev);
+	dev = rig_open("accel,state=64K,fault=write@10:ENOSPC:once");
+	ck_assert_int_eq(rig_load_all(dev, b.data, b.len), -ENOSPC);
+	ck_assert_int_eq(vmig_device_reset(dev), 0);
+	ck_assert_int_eq(rig_load_all(dev, b.data, b.len), 0);
+	vmig_device_close(dev);
+	dev = rig_open("accel,state=64K,precopy=on,fault=RUNNING>PRE_COPY:EBUSY");
+	ck_assert_int_eq(vmig_device_set_state(dev, VMIG_STATE_PRE_COPY, VMIG_STATE_NONE, NULL), -EBUSY);
+	ck_assert_uint_eq(rig_state(dev), VMIG_STATE_RUNNING);
+	vmig_device_close(dev);
+	bytes_free(&b);
+	bytes_free(&none);
+}
+
 TEST(faults_are_noticed_in_results)
 {
 	for (uint32_t what = NIC_INJECT_LOST; what <= NIC_INJECT_CORRUPT; what++) {
@@ -271,4 +297,4 @@ HARNESS("accel", T(a_busy_accel_moves_whole), T(a_busy_accel_moves_whole_with_pr
 	T(match_data_comes_first_and_can_be_read_while_it_runs),
 	T(a_mismatch_is_refused_at_the_first_byte_that_differs), T(the_match_data_of_other_queues_is_refused),
 	T(less_than_all_is_not_enough), T(bad_job_doorbells_are_counted), T(a_bad_job_is_noticed),
-	T(faults_are_noticed_in_results))
+	T(it_fails_where_it_is_told), T(faults_are_noticed_in_results))

@@ -204,6 +204,22 @@ TEST(the_stream_of_another_number_or_release_is_refused)
 	vmig_device_close(from);
 }
 
+TEST(it_fails_where_it_is_told)
+{
+	struct vmig_device *dev = rig_open("vgpu,state=64K,fault=RUNNING>PRE_COPY:EBUSY:once");
+
+	ck_assert_int_lt(vmig_device_set_state(dev, VMIG_STATE_PRE_COPY, VMIG_STATE_NONE, NULL), 0);
+	ck_assert_uint_eq(rig_state(dev), VMIG_STATE_RUNNING);
+	rig_set(dev, VMIG_STATE_PRE_COPY);
+	vmig_device_close(dev);
+	dev = rig_open("vgpu,state=64K,fault=STOP>STOP_COPY:error");
+	ck_assert_int_lt(vmig_device_set_state(dev, VMIG_STATE_STOP_COPY, VMIG_STATE_NONE, NULL), 0);
+	ck_assert_uint_eq(rig_state(dev), VMIG_STATE_ERROR);
+	ck_assert_int_eq(vmig_device_reset(dev), 0);
+	ck_assert_uint_eq(rig_state(dev), VMIG_STATE_RUNNING);
+	vmig_device_close(dev);
+}
+
 TEST(faults_are_noticed_in_frames)
 {
 	for (uint32_t what = NIC_INJECT_LOST; what <= NIC_INJECT_CORRUPT; what++) {
@@ -224,4 +240,5 @@ HARNESS("vgpu", T(it_migrates_by_v1_only), T(the_section_is_chosen_by_who_opens_
 	T(types_and_the_aggregator_have_their_resources), T(bad_types_and_numbers_are_explained),
 	T(a_busy_vgpu_moves_whole), T(several_of_one_type_move_as_one), T(another_process_takes_over),
 	T(as_many_engines_of_another_type_take_the_stream),
-	T(the_stream_of_another_number_or_release_is_refused), T(faults_are_noticed_in_frames))
+	T(the_stream_of_another_number_or_release_is_refused), T(it_fails_where_it_is_told),
+	T(faults_are_noticed_in_frames))

@@ -262,6 +262,37 @@ TEST(from_within_a_register_write)
 	ck_assert_int_eq(rig_end(&rig), 0);
 }
 
+/* Though the descriptor came: a client of old answers messages, and looks for what they brought. */
+TEST(by_message_if_the_server_is_to)
+{
+	const struct vmig_server_config config = { .dma_by_message = 1 };
+	uint8_t mem[PAGE] = { 0 }, *shared;
+	int fd = shared_memory(PAGE, &shared);
+	struct rig rig;
+	uint16_t id;
+
+	rig_make(&rig, NULL, &config);
+	rig_attach(&rig);
+	ck_assert_int_eq(peer_hello(&rig.peer, HELLO), 0);
+	ck_assert_int_eq(peer_map(&rig.peer, READ | WRITE, IOVA, PAGE, fd, 0), 0);
+	memset(mem + 7, 'x', 100);
+	aim(&rig.peer, IOVA + 7, 100);
+	id = send_command(&rig.peer, TOY_COMMAND_READ);
+	expect_question(&rig.peer, C_DMA_READ, IOVA + 7, 100);
+	peer_answer_dma(&rig.peer, mem, IOVA);
+	expect_reply(&rig.peer, id);
+	aim(&rig.peer, IOVA + 1000, 100);
+	id = send_command(&rig.peer, TOY_COMMAND_WRITE);
+	expect_question(&rig.peer, C_DMA_WRITE, IOVA + 1000, 100);
+	peer_answer_dma(&rig.peer, mem, IOVA);
+	expect_reply(&rig.peer, id);
+	ck_assert_mem_eq(mem + 1000, mem + 7, 100);
+	ck_assert_uint_eq(shared[1000], 0);
+	ck_assert_int_eq(rig_end(&rig), 0);
+	munmap(shared, PAGE);
+	close(fd);
+}
+
 TEST(large_ones_are_cut_to_the_clients_limit)
 {
 	enum { LEN = 300000, MAX = 65536 };
@@ -613,8 +644,8 @@ TEST(a_command_on_the_twin_socket_closes_both)
 	peer_close(&twin);
 }
 
-HARNESS("server-dma", T(memory_by_descriptor), T(protection_is_kept), T(bad_maps), T(unmap),
-	T(no_more_maps_than_agreed), T(from_within_a_register_write),
+HARNESS("server-dma", T(by_message_if_the_server_is_to), T(memory_by_descriptor), T(protection_is_kept),
+	T(bad_maps), T(unmap), T(no_more_maps_than_agreed), T(from_within_a_register_write),
 	T(large_ones_are_cut_to_the_clients_limit), T(commands_that_come_meanwhile),
 	T(as_many_commands_as_may_wait), T(from_a_thread_of_the_device), T(while_the_device_is_being_stopped),
 	T(unmap_while_dma_is_under_way), T(the_clients_errors_reach_the_device), T(false_answers_close),

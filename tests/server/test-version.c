@@ -125,6 +125,19 @@ TEST(a_smaller_limit_is_said_and_kept)
 	rig_done(&rig);
 }
 
+/* What a client can take is not the most that it may ask for: libvfio-user's clients go beyond it. */
+TEST(a_client_may_ask_for_more_than_it_takes_unasked)
+{
+	static uint8_t data[12288];
+	struct rig rig;
+
+	hello(&rig, NULL, 0, 0, "{\"capabilities\":{\"max_data_xfer_size\":1024}}");
+	ck_assert(answered(&rig, "\"max_data_xfer_size\":1024"));
+	ck_assert_int_eq(peer_region_read(&rig.peer, TOY_BUFFER, 0, data, sizeof(data)), 0);
+	ck_assert_int_eq(peer_region_write(&rig.peer, TOY_BUFFER, 0, data, sizeof(data)), 0);
+	ck_assert_int_eq(rig_end(&rig), 0);
+}
+
 TEST(a_newer_minor_is_answered_with_ours)
 {
 	struct rig rig;
@@ -217,6 +230,6 @@ TEST(bad_sizes_close)
 HARNESS("server-version", T(an_empty_proposal_gets_an_empty_offer), T(what_is_proposed_is_offered),
 	T(a_plain_server_offers_nothing_experimental),
 	T(experimental_commands_do_not_exist_without_agreement), T(identity_says_what_the_device_is),
-	T(a_smaller_limit_is_said_and_kept), T(a_newer_minor_is_answered_with_ours), T(bad_versions_close),
-	T(only_once), T(nothing_goes_before_it), T(unknown_commands_leave_the_stream_in_step),
-	T(bad_sizes_close))
+	T(a_smaller_limit_is_said_and_kept), T(a_client_may_ask_for_more_than_it_takes_unasked),
+	T(a_newer_minor_is_answered_with_ours), T(bad_versions_close), T(only_once),
+	T(nothing_goes_before_it), T(unknown_commands_leave_the_stream_in_step), T(bad_sizes_close))

@@ -104,8 +104,9 @@ int tool_user_new(struct vmig_device *const *devices, char *const *names, uint32
 	}
 	tool_user_free(user);
 	if (r == -ENODEV)
-		return tool_fail(VMIG_BAD_INPUT,
-				 "--workload: none of the devices is a nic, which it could drive");
+		return tool_fail(
+			VMIG_BAD_INPUT,
+			"--workload: none of the devices is a nic, an accel or a vgpu, which it could drive");
 	return tool_fail(VMIG_NOT_DONE, "--workload: cannot be made: %s", strerror(-r));
 }
 
