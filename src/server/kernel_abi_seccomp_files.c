@@ -69,7 +69,7 @@ struct vmig_kabi_file *sv_lookup(struct vmig_kabi_task *task, int fd)
 void sv_unsettle(struct vmig_supervise *sv)
 {
 	pthread_mutex_lock(&sv->lock);
-	if (atomic_exchange(&sv->unsettled, UNSETTLED_TICKS) < UNSETTLED_TICKS)
+	if (sv->files && atomic_exchange(&sv->unsettled, UNSETTLED_TICKS) < UNSETTLED_TICKS)
 		memset(sv->cache, 0, sizeof(sv->cache));
 	pthread_mutex_unlock(&sv->lock);
 }
@@ -186,12 +186,25 @@ static bool is_one_of(void *opaque, pid_t pid, int fd)
  * The kernel closes it after us, and then its lock goes; but close() is to return when the device has let go of the
  * program's memory. So the last descriptor is looked for beforehand. In doubt there is another: then the lock tells.
  */
-static bool is_last(struct vmig_supervise *sv, struct search *search)
+static bool has_others(struct vmig_supervise *sv, struct search *search)
 {
 	bool unsure = false;
 
-	return sv_each_fd(search->tgid, search->first, is_one_of, search, &unsure) &&
-	       !sv_each_process(sv, is_other, search, &unsure) && !unsure;
+	return sv_each_process(sv, is_other, search, &unsure) || unsure;
+}
+
+/** With sv->close_lock. Returns true if it goes in a way that will have to be looked for. */
+static bool closing_file(struct vmig_supervise *sv, struct sv_file *file, struct search *search)
+{
+	bool unsure = false;
+
+	search->file = file;
+	if (!sv_each_fd(search->tgid, search->first, is_one_of, search, &unsure))
+		return unsure;
+	if (has_others(sv, search))
+		return true;
+	close_file(sv, file);
+	return false;
 }
 
 void sv_closing(struct sv_call *call, unsigned int first, unsigned int last)
@@ -199,6 +212,7 @@ void sv_closing(struct sv_call *call, unsigned int first, unsigned int last)
 	struct vmig_supervise *sv = call->sv;
 	struct search search = { .tgid = call->task.pid };
 	struct sv_file *file, *next;
+	bool looked_for = false;
 
 	search.first = (int)MAX(first, (unsigned int)VMIG_SUPERVISE_FD);
 	search.last = (int)MIN(last, VMIG_SUPERVISE_FD_END - 1u);
@@ -207,12 +221,11 @@ void sv_closing(struct sv_call *call, unsigned int first, unsigned int last)
 	pthread_mutex_lock(&sv->close_lock);
 	for (file = first_file(sv); file; file = next) {
 		next = file->next;
-		search.file = file;
-		if (is_last(sv, &search))
-			close_file(sv, file);
+		looked_for |= closing_file(sv, file, &search);
 	}
 	pthread_mutex_unlock(&sv->close_lock);
-	sv_unsettle(sv);
+	if (looked_for)
+		sv_unsettle(sv);
 }
 
 /* --- a new descriptor --------------------------------------------------------------------- */
