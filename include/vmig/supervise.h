@@ -23,7 +23,8 @@
  * A program that may not be looked at (not dumpable) by this process cannot be served.
  *
  * A signal does not interrupt a call that is being answered, but a fatal one ends it (Linux 5.19; before that, any
- * signal restarts it).
+ * signal does, and the call is made again). A signal that comes in the moment before somebody takes the call up restarts
+ * it; where its handler was set without SA_RESTART, the program sees EINTR.
  */
 #ifndef VMIG_SUPERVISE_H
 #define VMIG_SUPERVISE_H

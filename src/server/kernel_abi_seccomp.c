@@ -137,9 +137,13 @@ static int start_thread(struct sv_thread *thread)
 	int r = watch(thread->epoll_fd, sv->stop_fd, EPOLLIN);
 
 	r = r ? r : watch(thread->epoll_fd, sv->listener, EPOLLIN | EPOLLEXCLUSIVE);
-	r = r ? r : create(&thread->id, run_thread, thread);
-	if (!r)
-		atomic_fetch_add(&sv->n_idle, 1);
+	if (r)
+		return r;
+	/* Before it can take a call. */
+	atomic_fetch_add(&sv->n_idle, 1);
+	r = create(&thread->id, run_thread, thread);
+	if (r)
+		atomic_fetch_sub(&sv->n_idle, 1);
 	return r;
 }
 

@@ -43,11 +43,14 @@ static uint64_t read_all(int device)
 	return digest;
 }
 
-/* A signal that comes while a call is answered does not disturb it. */
+/*
+ * A signal that comes while a call is answered does not disturb it. One that comes before anybody has taken it up makes
+ * the kernel restart the call, as SA_RESTART asks.
+ */
 static void ways_signals(struct client *client)
 {
 	struct itimerval often = { { 0, 200 }, { 0, 200 } }, never = { 0 };
-	struct sigaction action = { .sa_handler = on_alarm };
+	struct sigaction action = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
 	uint64_t at, value;
 
 	client_open(client);
