@@ -189,9 +189,8 @@ static int region_write(void *p, uint32_t index, uint64_t offset, const void *bu
 	if (offset < 32)
 		return write_register(r, offset, buf, len);
 	failed = note(r, "D=%zu", len);
-	offset -= REGISTERS_DATA;
-	if (offset + len <= sizeof(trapped))
-		memcpy(trapped + offset, buf, len);
+	if (offset >= REGISTERS_DATA && offset - REGISTERS_DATA + len <= sizeof(trapped))
+		memcpy(trapped + offset - REGISTERS_DATA, buf, len);
 	return failed;
 }
 

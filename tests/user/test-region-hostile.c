@@ -378,6 +378,100 @@ TEST(a_device_that_refuses_what_was_loaded_is_in_stop_still)
 	end(&r, dev, session);
 }
 
+/* --- at random ------------------------------------------------------------------------------- */
+
+static uint64_t odd_value(void)
+{
+	static const uint64_t odd[] = {
+		0,     1,     8,        31,         32,        4095,       4096,
+		65535, 65536, 1u << 31, UINT32_MAX, INT64_MAX, 1ull << 63, UINT64_MAX
+	};
+
+	return odd[(size_t)random() % ARRAY_SIZE(odd)] + (uint64_t)(random() % 3) - 1;
+}
+
+static void lie_at_random(struct registers *r)
+{
+	static const char *const accesses[] = { "S", "S=1", "S=2", "S=3", "S=4", "P", "O", "Z" };
+
+	r->lie_pending = random() % 2 ? odd_value() : 0;
+	r->lie_offset = random() % 2 ? odd_value() : 0;
+	r->lie_size = random() % 2 ? odd_value() % (1u << 20) : 0;
+	r->fail_at = random() % 4 ? NULL : accesses[(size_t)random() % ARRAY_SIZE(accesses)];
+	r->fail_with = -EIO;
+	if (random() % 8 == 0)
+		r->state = (uint32_t)random();
+}
+
+static void do_at_random(struct vmig_device *dev, struct vmig_session **session)
+{
+	uint8_t data[GOOD_LEN];
+	struct iovec iov = { data, 1 + (size_t)random() % sizeof(data) };
+	struct vmig_session *fresh = NULL;
+	struct vmig_precopy sizes;
+	uint32_t state;
+
+	good(data);
+	data[(size_t)random() % sizeof(data)] = (uint8_t)random();
+	switch (random() % 6) {
+	case 0:
+	case 1:
+		(void)!vmig_device_set_state(dev, (uint32_t)random() % 9,
+					     random() % 2 ? VMIG_STATE_RUNNING : VMIG_STATE_NONE, &fresh);
+		break;
+	case 2:
+		if (*session)
+			(void)!vmig_session_readv(*session, &iov, 1);
+		break;
+	case 3:
+		if (*session)
+			(void)!vmig_session_writev(*session, &iov, 1);
+		break;
+	case 4:
+		if (*session)
+			(void)!vmig_session_query_precopy(*session, &sizes);
+		(void)!vmig_device_query_state(dev, &state);
+		break;
+	default:
+		if (random() % 4 == 0)
+			(void)!vmig_device_reset(dev);
+	}
+	if (!fresh)
+		return;
+	vmig_session_close(*session);
+	*session = fresh;
+}
+
+/* For the sanitizers to see; and a reset always leads back to a device that can be used. */
+TEST(a_device_that_lies_at_random_does_no_harm)
+{
+	static const struct registers_config configs[] = { { .size = 65536 },
+							   { .mapped = true },
+							   { .mapped = true, .sealed = true },
+							   { .mapped = true, .mapped_size = 8192 } };
+
+	srandom(harness_seed());
+	for (size_t c = 0; c < ARRAY_SIZE(configs); c++) {
+		struct registers r;
+		struct vmig_device *dev = drive(&r, &configs[c]);
+		struct vmig_session *session = NULL;
+		uint32_t state;
+
+		r.sizes = one;
+		r.n_sizes = 1;
+		for (int i = 0; i < 3000; i++) {
+			lie_at_random(&r);
+			do_at_random(dev, &session);
+			r.n_loaded = 0;
+		}
+		r.fail_at = NULL;
+		ck_assert_int_eq(vmig_device_reset(dev), 0);
+		ck_assert_int_eq(vmig_device_query_state(dev, &state), 0);
+		ck_assert_uint_eq(state, VMIG_STATE_RUNNING);
+		end(&r, dev, session);
+	}
+}
+
 HARNESS("region-hostile", T(registers_out_of_range_are_the_devices_fault),
 	T(the_data_section_may_start_right_behind_the_registers),
 	T(no_data_after_pending_bytes_is_the_devices_fault), T(a_transaction_has_a_limit),
@@ -386,4 +480,5 @@ HARNESS("region-hostile", T(registers_out_of_range_are_the_devices_fault),
 	T(a_section_whose_file_is_cut_short_does_no_harm), T(each_access_of_a_save_may_fail),
 	T(a_frame_with_a_flipped_bit_is_refused), T(a_stream_that_is_cut_short_is_refused),
 	T(what_is_lost_doubled_or_added_is_refused), T(a_transaction_must_fit_the_section),
-	T(each_access_of_a_load_may_fail), T(a_device_that_refuses_what_was_loaded_is_in_stop_still))
+	T(each_access_of_a_load_may_fail), T(a_device_that_refuses_what_was_loaded_is_in_stop_still),
+	T(a_device_that_lies_at_random_does_no_harm))
