@@ -166,7 +166,8 @@ void vmig_space_detach(struct vmig_space *space, struct vmig_device *dev)
 
 	if (at == space->n_devices)
 		return;
-	for (size_t i = 0; i < space->n_maps; i++)
+	/* From the end: what is behind a mapping has to move when that goes. */
+	for (size_t i = space->n_maps; i-- > 0;)
 		(void)vmig_device_unmap_dma(dev, space->maps[i].iova, space->maps[i].size);
 	space->n_devices--;
 	memmove(&space->devices[at], &space->devices[at + 1],

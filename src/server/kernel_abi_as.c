@@ -380,13 +380,18 @@ int vmig_kabi_as_map_anywhere(struct vmig_kabi_as *as, struct vmig_kabi_task *ta
 
 void vmig_kabi_as_withdraw(struct vmig_kabi_as *as, uint64_t iova, uint64_t last)
 {
-	for (uint32_t i = vmig_kabi_as_find(as, iova); i < as->n_maps && as->maps[i].iova <= last; i++) {
-		int r = vmig_space_unmap(as->space, as->maps[i].iova, as->maps[i].size);
+	uint32_t first = vmig_kabi_as_find(as, iova), end = first;
+
+	while (end < as->n_maps && as->maps[end].iova <= last)
+		end++;
+	/* From the end: what is behind a mapping has to move when that goes. */
+	while (end-- > first) {
+		const struct vmig_kabi_map *map = &as->maps[end];
+		int r = vmig_space_unmap(as->space, map->iova, map->size);
 
 		if (r < 0)
 			vmig_log(VMIG_LOG_ERROR, "a device does not give up %#llx + %#llx: %s",
-				 (unsigned long long)as->maps[i].iova, (unsigned long long)as->maps[i].size,
-				 strerror(-r));
+				 (unsigned long long)map->iova, (unsigned long long)map->size, strerror(-r));
 	}
 }
 

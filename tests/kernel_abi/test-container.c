@@ -392,6 +392,7 @@ TEST(there_is_a_limit_to_mappings)
 	ck_assert_int_eq(vmm_map(&vmm, 0, 0, PAGE), -ENOSPC);
 	ck_assert_int_eq(vmm_unmap(&vmm, BASE, PAGE), (int64_t)PAGE);
 	ck_assert_int_eq(vmm_map(&vmm, 0, 0, PAGE), 0);
+	ck_assert_int_eq(vmm_unmap(&vmm, BASE, 65536 * 2 * PAGE), (int64_t)(65534 * PAGE));
 	vmm_done(&vmm);
 }
 
@@ -436,5 +437,5 @@ HARNESS("kernel-abi-container", T(only_the_paths_of_what_is_there_are_ours),
 	T(without_a_descriptor_left_a_device_is_not_opened),
 	T(the_info_says_how_large_it_would_be_and_then_all_of_it), T(extensions_are_those_that_work),
 	T(the_rules_of_map_dma), T(an_unmap_takes_whole_mappings_and_says_how_much),
-	T(there_is_a_limit_to_mappings), T(devices_of_one_container_share_its_mappings),
+	T_SLOW(there_is_a_limit_to_mappings, 60), T(devices_of_one_container_share_its_mappings),
 	T(memory_may_be_had_by_its_file))
