@@ -69,6 +69,7 @@ static const struct model_key vgpu_keys[] = {
 };
 
 static const struct model_key serial_keys[] = {
+	{ "irq", "intx|msi", "what Linux's driver uses with it, which it tells by the ids (intx)" },
 	{ "state", "SIZE", "internal state beside the registers; a multiple of 4K (4K)" },
 	{ "dirty-rate", "SIZE/s", "internal state that changes in a second while it runs (0)" },
 	{ "p2p", "on|off", "the P2P states (on)" },
@@ -255,6 +256,13 @@ static int set_gvt_version(struct model_options *o, const char *value, const cha
 	return 0;
 }
 
+static int set_irq(struct model_options *o, const char *value, const char **ret_why)
+{
+	*ret_why = "is neither intx nor msi";
+	o->msi = !strcmp(value, "msi");
+	return o->msi || !strcmp(value, "intx") ? 0 : -EINVAL;
+}
+
 static int set_pv_mode(struct model_options *o, const char *value, const char **ret_why)
 {
 	*ret_why = "is neither none nor all";
@@ -266,19 +274,13 @@ static const struct setter {
 	const char *key;
 	int (*set)(struct model_options *o, const char *value, const char **ret_why);
 } setters[] = {
-	{ "state", set_state },
-	{ "dirty-rate", set_dirty_rate },
-	{ "queues", set_queues },
-	{ "records", set_records },
-	{ "p2p", set_p2p },
-	{ "precopy", set_precopy },
-	{ "digest", set_digest },
-	{ "fault", set_fault },
-	{ "version", set_version },
-	{ "gvt-version", set_gvt_version },
-	{ "pv-mode", set_pv_mode },
-	{ "type", set_type },
-	{ "aggregator", set_aggregator },
+	{ "state", set_state },     { "dirty-rate", set_dirty_rate },
+	{ "queues", set_queues },   { "records", set_records },
+	{ "p2p", set_p2p },         { "precopy", set_precopy },
+	{ "digest", set_digest },   { "fault", set_fault },
+	{ "version", set_version }, { "gvt-version", set_gvt_version },
+	{ "pv-mode", set_pv_mode }, { "irq", set_irq },
+	{ "type", set_type },       { "aggregator", set_aggregator },
 };
 
 /* --- the spec ------------------------------------------------------------------------------------ */

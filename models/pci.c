@@ -27,8 +27,8 @@ void pci_init(struct pci_config *pci, const struct pci_ids *ids, bool intx)
 	put16(b, ids->vendor);
 	put16(b + 2, ids->device);
 	put_le32(b + 8, ids->class_code << 8 | ids->revision);
-	put16(b + 0x2c, 0x1af4); /* subsystem: the one of all virtual devices */
-	put16(b + 0x2e, 0x1100);
+	put16(b + 0x2c, ids->sub_vendor ? ids->sub_vendor : 0x1af4);
+	put16(b + 0x2e, ids->sub_vendor ? ids->sub_device : 0x1100);
 	b[0x3d] = intx;
 	put16(w + PCI_COMMAND,
 	      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF);

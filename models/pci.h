@@ -39,6 +39,7 @@ struct pci_ids {
 	uint16_t vendor, device;
 	uint32_t class_code; /* 24 bits: class, subclass, interface */
 	uint8_t revision;
+	uint16_t sub_vendor, sub_device; /* both 0: those of all virtual devices */
 };
 
 struct pci_config {

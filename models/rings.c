@@ -289,7 +289,7 @@ _Static_assert(NIC_QUEUES_MAX + 1 <= IMAGE_LANES_MAX, "a lane for each queue");
 
 static void init_pci(struct rings *rings)
 {
-	const struct pci_ids ids = { NIC_VENDOR, rings->setup.class->device, rings->setup.class_code, 1 };
+	const struct pci_ids ids = { NIC_VENDOR, rings->setup.class->device, rings->setup.class_code, 1, 0, 0 };
 
 	pci_init(&rings->pci, &ids, false);
 	pci_add_bar(&rings->pci, NIC_BAR_REGISTERS, NIC_REGISTERS_SIZE, false);

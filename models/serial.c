@@ -17,20 +17,24 @@ struct serial {
 	bool raised; /* the user has been told that the line is up */
 };
 
-/* With the lock: tell the user what the interrupt line does, by the way that the driver has chosen. */
+/*
+ * With the lock: tell the user what the interrupt line does, by the pin and as a message. Who listens to which is the
+ * user's business (SET_IRQS): after a migration the enable bit of this side's config space may be unwritten, since the
+ * VMM keeps that space itself.
+ */
 static void update_line(struct serial *serial)
 {
-	bool msi = pci_msi_enabled(&serial->pci, PCI_CAP_MSI);
-	bool up =
-		uart_interrupt(&serial->uart) && (msi || !(pci_command(&serial->pci) & PCI_COMMAND_INTX_OFF));
+	bool off = pci_msi_enabled(&serial->pci, PCI_CAP_MSI) ||
+		   pci_command(&serial->pci) & PCI_COMMAND_INTX_OFF;
+	bool up = uart_interrupt(&serial->uart);
 
-	if (up == serial->raised)
-		return;
-	serial->raised = up;
-	if (!up)
+	if (!up || off)
 		vmig_model_lower(serial->base.model, PCI_IRQ_INTX, 0);
 	else
-		vmig_model_raise(serial->base.model, msi ? PCI_IRQ_MSI : PCI_IRQ_INTX, 0);
+		vmig_model_raise(serial->base.model, PCI_IRQ_INTX, 0);
+	if (up && !serial->raised)
+		vmig_model_raise(serial->base.model, PCI_IRQ_MSI, 0);
+	serial->raised = up;
 }
 
 /* --- regions -------------------------------------------------------------------------------------- */
@@ -40,6 +44,7 @@ static void read_line(const struct serial *serial, uint64_t offset, void *buf, s
 	uint8_t page[SERIAL_LINE_SIZE] = { 0 };
 
 	put_le64(page + SERIAL_LINE_COUNT, serial->uart.n_sent);
+	put_le32(page + SERIAL_LINE_WAITING, serial->uart.n);
 	memcpy(page + SERIAL_LINE_SENT, serial->uart.line, UART_LINE);
 	memcpy(buf, page + offset, len);
 }
@@ -154,12 +159,14 @@ static const struct model_kind serial_kind = {
 	.free = serial_free,
 };
 
-static void init_pci(struct pci_config *pci)
+static void init_pci(struct pci_config *pci, bool msi)
 {
 	/* Class: communication, serial, 16550-compatible. */
-	static const struct pci_ids ids = { SERIAL_VENDOR, SERIAL_DEVICE, 0x070002, 1 };
+	static const struct pci_ids ids = { SERIAL_VENDOR, SERIAL_DEVICE, 0x070002, 1, 0, 0 };
+	static const struct pci_ids msi_ids = { SERIAL_MSI_VENDOR,     SERIAL_MSI_DEVICE,    0x070002, 0,
+						SERIAL_MSI_SUB_VENDOR, SERIAL_MSI_SUB_DEVICE };
 
-	pci_init(pci, &ids, true);
+	pci_init(pci, msi ? &msi_ids : &ids, true);
 	pci_add_bar(pci, SERIAL_BAR_UART, UART_REGISTERS, true);
 	pci_add_bar(pci, SERIAL_BAR_LINE, SERIAL_LINE_SIZE, false);
 	pci_add_msi(pci);
@@ -172,8 +179,9 @@ int serial_open(const struct model_options *options, struct vmig_device **ret)
 	struct vmig_irq irqs[PCI_N_IRQS];
 	const struct model_setup setup = {
 		.name = "serial",
-		.identity = "pci:1b36:0002/serial",
-		.device = SERIAL_DEVICE << 16 | SERIAL_VENDOR,
+		.identity = options->msi ? "pci:9710:9900/serial" : "pci:1b36:0002/serial",
+		.device = options->msi ? (uint64_t)SERIAL_MSI_DEVICE << 16 | SERIAL_MSI_VENDOR
+				       : SERIAL_DEVICE << 16 | SERIAL_VENDOR,
 		.lanes = 1,
 		.log = VMIG_HAS_DMA_LOG,
 		.regions = regions,
@@ -193,7 +201,7 @@ int serial_open(const struct model_options *options, struct vmig_device **ret)
 	irqs[PCI_IRQ_MSI].count = 1;
 	irqs[PCI_IRQ_MSI].flags = PCI_IRQ_EVENTFD | PCI_IRQ_NORESIZE;
 	pthread_mutex_init(&serial->lock, NULL);
-	init_pci(&serial->pci);
+	init_pci(&serial->pci, options->msi);
 	uart_reset(&serial->uart);
 	r = model_base_open(&serial->base, &serial_kind, serial, options, &setup, ret);
 	if (r)

@@ -134,7 +134,7 @@ TEST(bad_specs_are_explained)
 	says("gpu", "unknown model \"gpu\"; there are: nic, accel, vgpu, serial");
 	says("nic,speed=1", "unknown key \"speed\" of model nic; it has: state, dirty-rate, queues,");
 	says("serial,queues=1",
-	     "unknown key \"queues\" of model serial; it has: state, dirty-rate, p2p, precopy, version, fault");
+	     "unknown key \"queues\" of model serial; it has: irq, state, dirty-rate, p2p, precopy, version, fault");
 	says("nic,", "unknown key \"\"");
 	says("nic,state", "key \"state\" of model nic has no value");
 	says("nic,state=", "\"\" is not a size");

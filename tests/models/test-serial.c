@@ -68,6 +68,46 @@ TEST(its_ids_are_those_that_drivers_know)
 	vmig_device_close(dev);
 }
 
+TEST(with_msi_it_has_the_ids_of_a_card_whose_driver_uses_that)
+{
+	struct vmig_device *dev = rig_open("serial,irq=msi");
+	uint8_t config[PCI_CONFIG_SIZE];
+	struct vmig_device_info info;
+
+	vmig_device_query_info(dev, &info);
+	ck_assert_str_eq(info.identity, "pci:9710:9900/serial");
+	ck_assert_int_eq(vmig_device_region_read(dev, VMIG_REGION_PCI_CONFIG, 0, config, sizeof(config)), 0);
+	ck_assert_uint_eq(get_le32(config), 0x99009710);
+	ck_assert_uint_eq(get_le32(config + 0x2c), 0x1000a000);
+	vmig_device_close(dev);
+}
+
+TEST(another_cards_state_is_refused)
+{
+	struct vmig_device *a = rig_open("serial"), *b = rig_open("serial,irq=msi");
+	struct bytes stream = { 0 };
+
+	rig_set(a, VMIG_STATE_STOP);
+	rig_save_all(a, &stream);
+	ck_assert_int_lt(rig_load_all(b, stream.data, stream.len), 0);
+	bytes_free(&stream);
+	vmig_device_close(a);
+	vmig_device_close(b);
+}
+
+TEST(the_line_tells_what_waits_in_the_receiver)
+{
+	struct vmig_device *dev = rig_open("serial");
+	uint32_t waiting;
+
+	put(dev, UART_FCR, 1);
+	input(dev, "abc");
+	get(dev, UART_DATA);
+	ck_assert_int_eq(vmig_device_region_read(dev, SERIAL_BAR_LINE, SERIAL_LINE_WAITING, &waiting, 4), 0);
+	ck_assert_uint_eq(get_le32((uint8_t *)&waiting), 2);
+	vmig_device_close(dev);
+}
+
 TEST(power_on_is_as_of_a_16550a)
 {
 	struct vmig_device *dev = rig_open("serial");
@@ -189,6 +229,22 @@ TEST(msi_is_an_edge)
 	close(msi);
 }
 
+/* As after a migration: the VMM has armed MSI and has left the enable bit as it was. */
+TEST(msi_comes_to_who_listens_whatever_the_config_space_says)
+{
+	struct vmig_device *dev = rig_open("serial,irq=msi");
+	int msi = arm(dev, PCI_IRQ_MSI);
+
+	put(dev, UART_IER, 1);
+	input(dev, "x");
+	ck_assert_uint_eq(signals(msi), 1);
+	get(dev, UART_DATA);
+	input(dev, "y");
+	ck_assert_uint_eq(signals(msi), 1);
+	vmig_device_close(dev);
+	close(msi);
+}
+
 /* Every register, what is in the FIFO and what was sent; an interrupt that nobody served is raised there. */
 TEST(all_of_it_moves)
 {
@@ -222,6 +278,9 @@ TEST(all_of_it_moves)
 	close(fd);
 }
 
-HARNESS("serial", T(its_ids_are_those_that_drivers_know), T(power_on_is_as_of_a_16550a),
+HARNESS("serial", T(its_ids_are_those_that_drivers_know),
+	T(with_msi_it_has_the_ids_of_a_card_whose_driver_uses_that), T(another_cards_state_is_refused),
+	T(the_line_tells_what_waits_in_the_receiver), T(power_on_is_as_of_a_16550a),
 	T(the_divisor_is_behind_its_latch), T(loopback_gives_back_what_is_sent), T(causes_come_by_priority),
-	T(intx_is_a_level), T(msi_is_an_edge), T(all_of_it_moves))
+	T(intx_is_a_level), T(msi_is_an_edge), T(msi_comes_to_who_listens_whatever_the_config_space_says),
+	T(all_of_it_moves))
