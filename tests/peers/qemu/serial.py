@@ -53,6 +53,14 @@ class Console(Line):
         return self.answer(word or order)
 
 
+    def log(self):
+        """What the guest knows about its trouble: its last words, and interrupts."""
+        try:
+            return f"interrupts {' '.join(self.ask('irq'))}; {' '.join(self.ask('log'))}"
+        except Failed as failed:
+            return str(failed)
+
+
 class SerialVm(Vm):
     def connect(self):
         self.guest = Console(f"{self.at}.serial", self.alive)
@@ -112,7 +120,8 @@ class Wire:
             self.take(vm)
             self.feed(vm)
             if time.monotonic() > deadline:
-                raise Failed(f"of {characters} characters {len(self.fed) - fed} went in, {len(self.got) - got} came out")
+                raise Failed(f"{vm.name}: of {characters} characters {len(self.fed) - fed} went in, {len(self.got) - got} "
+                             f"came out; the guest has {vm.guest.log()}")
             time.sleep(0.02)
 
 
