@@ -168,7 +168,7 @@ static void print_ways(FILE *to)
 
 const struct tool_verb tool_run = {
 	.name = "run",
-	.words = "--device DEVICE... -- COMMAND...",
+	.words = "--device D... -- COMMAND...",
 	.about = "a command that finds devices at its /dev/vfio",
 	.more = "COMMAND, a VMM that was not changed in any way, finds the devices where the kernel would "
 		"show them: "
