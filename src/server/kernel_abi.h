@@ -148,11 +148,14 @@ extern const struct vmig_kabi_request vmig_kabi_data_requests[];
 int64_t vmig_kabi_dispatch(const struct vmig_kabi_request *requests, struct vmig_kabi_ctx *ctx,
 			   uint32_t request, uint64_t arg);
 
+/* kernel_abi_open.c: what @path is, or -ENOENT, -EBUSY, -ENOMEM. */
+int vmig_kabi_open_path(struct vmig_kabi *kabi, const char *path, struct vmig_kabi_file **ret);
+
 /* kernel_abi.c */
 void vmig_kabi_file_init(struct vmig_kabi_file *file, struct vmig_kabi *kabi, enum vmig_kabi_kind kind,
 			 struct vmig_kabi_slot *slot);
 
-/* kernel_abi_container.c */
+/* kernel_abi_container.c, kernel_abi_group.c */
 void vmig_kabi_container_close(struct vmig_kabi_container *container);
 void vmig_kabi_group_close(struct vmig_kabi_group *group);
 
@@ -238,7 +241,7 @@ void vmig_kabi_note_reset(struct vmig_kabi_slot *slot);
 void vmig_kabi_note_report(struct vmig_kabi_slot *slot, uint64_t dirty);
 void vmig_kabi_note_data(struct vmig_kabi_slot *slot, bool loaded, uint64_t bytes);
 
-/* --- address spaces: kernel_abi_as.c, kernel_abi_dirty.c ------------------------------------ */
+/* --- address spaces: kernel_abi_as.c, _map.c, _dirty.c ------------------------------------ */
 
 struct vmig_kabi_map {
 	uint64_t iova, size;
@@ -277,6 +280,9 @@ struct vmig_kabi_as {
 	struct vmig_range *allowed; /* by IOAS_ALLOW_IOVAS, for addresses that we choose */
 	uint32_t n_allowed;
 };
+
+/** What holds the memory. @map itself is the caller's. */
+void vmig_kabi_map_free(struct vmig_kabi_map *map);
 
 int vmig_kabi_as_new(struct vmig_kabi *kabi, struct vmig_kabi_as **ret);
 void vmig_kabi_as_ref(struct vmig_kabi_as *as);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Paths, groups and containers: what each request takes, and what it answers to what it does not take. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <vmig/log.h>
 
+#include "tests/handle/script.h"
 #include "vmm.h"
 
 #define PAGE 4096ull
@@ -429,6 +431,45 @@ TEST(memory_may_be_had_by_its_file)
 	vmm_done(&vmm);
 }
 
+static void keep_line(enum vmig_log_level level, const char *line, void *opaque)
+{
+	if (level == VMIG_LOG_ERROR)
+		snprintf(opaque, 512, "%s", line);
+}
+
+/* Before the device is opened: the program learns it at its first mapping, the person in words. */
+TEST(memory_that_a_device_cannot_reach_is_refused_in_words)
+{
+	const struct vmig_device_info info = { .dma_kinds = VMIG_DMA_KIND_ADDRESS, .name = "kernel:mtty" };
+	struct script script = { .state = VMIG_STATE_RUNNING };
+	struct vmig_kabi_device device;
+	char line[512] = "";
+	struct vmm vmm = { .iommufd = -1 };
+	char memory[8192];
+	uint64_t at = ((uintptr_t)memory + 4095) & ~4095ull;
+	int32_t container;
+
+	script_open_info(&script, &info);
+	device = (struct vmig_kabi_device){ .dev = script.dev };
+	vmig_log_set(VMIG_LOG_ERROR, keep_line, line);
+	way_init(&vmm.way, &(struct vmig_kabi_config){ .n_devices = 1, .devices = &device });
+	vmm.way.kinds = VMIG_DMA_KIND_MESSAGE;
+	vmm.container = container = way_open(&vmm.way, "/dev/vfio/vfio");
+	vmm.group[0] = way_open(&vmm.way, "/dev/vfio/90");
+	ck_assert_int_eq(set_container(&vmm, container), 0);
+	ck_assert_int_eq(way_ioctl_number(&vmm.way, container, VMIG_UAPI_SET_IOMMU, 3), 0);
+	ck_assert_int_eq(map_as(&vmm, 32, 3, at, BASE, PAGE), -EOPNOTSUPP);
+	ck_assert_int_eq(atomic_load(&vmm.way.mapped), 0);
+	ck_assert_ptr_nonnull(strstr(line, "kernel:mtty reaches memory by an address in this process"));
+	ck_assert_ptr_nonnull(strstr(line, "can be had by messages"));
+	ck_assert_ptr_nonnull(strstr(line, "memfd"));
+	vmm.way.kinds = VMIG_DMA_KIND_ADDRESS;
+	ck_assert_int_eq(map_as(&vmm, 32, 3, at, BASE, PAGE), 0);
+	way_done(&vmm.way);
+	vmig_log_set(VMIG_LOG_ERROR, NULL, NULL);
+	script_close(&script);
+}
+
 HARNESS("kernel-abi-container", T(only_the_paths_of_what_is_there_are_ours),
 	T(groups_are_numbered_from_where_they_are_told), T(a_core_needs_a_device), T(a_group_has_one_user),
 	T(the_rules_of_groups_and_containers), T(mappings_go_with_the_last_group_that_leaves_the_container),
@@ -438,4 +479,4 @@ HARNESS("kernel-abi-container", T(only_the_paths_of_what_is_there_are_ours),
 	T(the_info_says_how_large_it_would_be_and_then_all_of_it), T(extensions_are_those_that_work),
 	T(the_rules_of_map_dma), T(an_unmap_takes_whole_mappings_and_says_how_much),
 	T_SLOW(there_is_a_limit_to_mappings, 60), T(devices_of_one_container_share_its_mappings),
-	T(memory_may_be_had_by_its_file))
+	T(memory_may_be_had_by_its_file), T(memory_that_a_device_cannot_reach_is_refused_in_words))

@@ -469,6 +469,19 @@ TEST(a_device_that_was_used_is_reset_for_its_next_user)
 	vmm_done(&vmm);
 }
 
+TEST(a_device_that_was_left_running_is_reset_for_its_next_user_too)
+{
+	struct vmm vmm;
+	int fd;
+
+	open_one(&vmm, "toy");
+	vmm_write_register(&vmm, vmm.fd[0], TOY_REG_SCRATCH, 77);
+	way_close(&vmm.way, vmm.fd[0]);
+	fd = (int)way_ioctl(&vmm.way, vmm.group[0], VMIG_UAPI_GROUP_GET_DEVICE_FD, "x");
+	ck_assert_uint_eq(vmm_register(&vmm, fd, TOY_REG_SCRATCH), 0);
+	vmm_done(&vmm);
+}
+
 TEST(a_group_may_open_its_device_twice)
 {
 	struct vmm vmm;
@@ -492,4 +505,6 @@ HARNESS("kernel-abi-device", T(the_info_is_as_long_as_the_program_knows_it),
 	T(interrupts_arrive_at_the_programs_eventfds), T(the_rules_of_interrupts),
 	T(a_reset_leads_to_running_and_disarms), T(what_has_no_reset_is_not_reset),
 	T(a_device_is_alone_on_its_bus_when_that_is_reset),
-	T(a_device_that_was_used_is_reset_for_its_next_user), T(a_group_may_open_its_device_twice))
+	T(a_device_that_was_used_is_reset_for_its_next_user),
+	T(a_device_that_was_left_running_is_reset_for_its_next_user_too),
+	T(a_group_may_open_its_device_twice))

@@ -209,6 +209,7 @@ TEST(an_unmap_tells_what_was_written_up_to_it)
 	ck_assert_uint_eq(size, VMM_MEMORY);
 	ck_assert_mem_eq(bitmap, want, sizeof(want));
 	ck_assert_int_eq(atomic_load(&vmm.way.mapped), 0);
+	ck_assert_int_lt(vmig_model_dma_write(toy_model(vmm.toys[0]), BASE, "x", 1), 0);
 	vmm_done(&vmm);
 }
 

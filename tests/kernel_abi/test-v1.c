@@ -266,6 +266,8 @@ TEST(a_register_is_accessed_as_the_program_accesses_it)
 	ck_assert_int_eq(put(&user, STATE, RUNNING, 2), -EINVAL);
 	ck_assert_int_eq(way_pread(&user.vmm.way, user.fd, value, 32, user.region), -EINVAL);
 	ck_assert_int_eq(way_pread(&user.vmm.way, user.fd, value, 4, user.region + PENDING), -EINVAL);
+	/* Two registers, each of which could be read. */
+	ck_assert_int_eq(way_pread(&user.vmm.way, user.fd, value, 16, user.region + PENDING), -EINVAL);
 	ck_assert_uint_eq(get(&user, STATE, 4), RUNNING);
 	close_user(&user);
 }
