@@ -32,6 +32,7 @@ tap_one() {
 	trap 'tap_clean $?' EXIT
 	trap 'exit 124' TERM INT
 	cd "$dir"
+	export XDG_RUNTIME_DIR=$dir # the folders of runs go with it
 	set -e
 	"$1"
 }

@@ -3,7 +3,6 @@
 # vmig run by LD_PRELOAD: a VMM that knows nothing of vmig, migrated between two runs; info, trace, faults; what is refused.
 . "$(dirname "$0")/tap.sh"
 
-unset XDG_RUNTIME_DIR
 NIC=nic,state=4M
 run() { timeout -k 5 "$WAIT" "$VMIG" run --intercept=preload --quiet "$@"; }
 # migrated DEVICE SOURCE-OPTIONS DESTINATION-OPTIONS : by the client, and it says that nothing was lost
@@ -77,6 +76,7 @@ t_not_root() {
 	"${uid[@]}" "$VMIG" run --quiet --intercept=preload --device $NIC -- "$CLIENT" source |
 		"${uid[@]}" "$VMIG" run --quiet --intercept=preload --device $NIC -- "$CLIENT" destination >out
 	has out '^ok: 1064 records'
+	[ -d /tmp/vmig-65534 ] || fail "its folder should be in /tmp: it may not write to XDG_RUNTIME_DIR"
 }
 
 # --- looking on ----------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ t_a_client_that_does_not_read_holds_up_nothing() {
 	held a --device $NIC
 	python3 - "${NAME}a" "$VMIG" <<'PY'
 import json, os, socket, subprocess, sys
-path = f"/tmp/vmig-{os.getuid()}/{sys.argv[1]}/control"
+path = f"{os.environ['XDG_RUNTIME_DIR']}/vmig/{sys.argv[1]}/control"
 def connect():
     s = socket.socket(socket.AF_UNIX); s.connect(path); return s
 mute = [connect() for _ in range(8)]                    # they say nothing
@@ -186,7 +186,7 @@ t_status_is_the_commands() {
 }
 t_words_in_braces() {
 	run --name "$NAME" --device $NIC serial -- printf '%s\n' a={} {0} {1} {iommufd} '{cdev},{cdev1}' '{"x": {y}}' '{' >out
-	printf '%s\n' "a=/tmp/vmig-$(id -u)/$NAME/d0" "/tmp/vmig-$(id -u)/$NAME/d0" "/tmp/vmig-$(id -u)/$NAME/d1" 300 301,302 \
+	printf '%s\n' "a=$dir/vmig/$NAME/d0" "$dir/vmig/$NAME/d0" "$dir/vmig/$NAME/d1" 300 301,302 \
 		'{"x": {y}}' '{' | diff - out || fail "the words differ"
 	refused 2 'only the devices 0 to 0' "$VMIG" run --device $NIC -- echo {1}
 }
@@ -211,16 +211,24 @@ t_what_is_left_behind_keeps_the_run() {
 	expect 0 "$VMIG" info "run:${NAME}d"
 	kill -TERM "${REPLY#daemon }" 2>/dev/null || kill -TERM "$(ps -o pid= --ppid "$pid_a" | tail -1)"
 	ended a 3
-	[ ! -e "/tmp/vmig-$(id -u)/${NAME}d" ] || fail "the folder is left behind"
+	[ ! -e "$dir/vmig/${NAME}d" ] || fail "the folder is left behind"
 }
 t_a_leftover_of_a_killed_run() {
 	held a --device $NIC
 	kill -KILL "$pid_a"
 	wait "$pid_a" || :
-	[ -e "/tmp/vmig-$(id -u)/${NAME}a/lock" ] || fail "it should be left behind"
+	[ -e "$dir/vmig/${NAME}a/lock" ] || fail "it should be left behind"
 	refused 1 'no such run' "$VMIG" info "run:${NAME}a"
 	expect 0 "$VMIG" run --quiet --name "${NAME}a" --device $NIC -- true
-	[ ! -e "/tmp/vmig-$(id -u)/${NAME}a" ] || fail "the folder is left behind"
+	[ ! -e "$dir/vmig/${NAME}a" ] || fail "the folder is left behind"
+}
+t_old_leftovers_are_swept_up() {
+	held a --device $NIC
+	kill -KILL "$pid_a"
+	wait "$pid_a" || :
+	touch -d '10 minutes ago' "$dir/vmig/${NAME}a"
+	expect 0 "$VMIG" run --quiet --device $NIC -- true
+	[ ! -e "$dir/vmig/${NAME}a" ] || fail "it is there still"
 }
 t_a_name_is_taken_once() {
 	held a --device $NIC

@@ -14,9 +14,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "run.h"
+
+#define SWEEP_S 60
 
 bool run_name_is_good(const char *name)
 {
@@ -101,6 +104,30 @@ static int lock_folder(const char *folder)
 	return -1;
 }
 
+/* What runs that were killed have left. Not the youngest: they may be on the point of being locked. */
+static void sweep(const char *base)
+{
+	DIR *dir = opendir(base);
+	struct dirent *entry;
+	char path[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	while (dir && (entry = readdir(dir))) {
+		if (!run_name_is_good(entry->d_name) || !path_in(base, entry->d_name, path) ||
+		    lstat(path, &st) || !S_ISDIR(st.st_mode) || time(NULL) - st.st_mtime < SWEEP_S)
+			continue;
+		fd = lock_folder(path);
+		if (fd < 0)
+			continue;
+		empty(path, NULL);
+		rmdir(path);
+		close(fd);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static int make_and_lock(const char *folder)
 {
 	int fd = -1;
@@ -147,6 +174,7 @@ static int make_base_and_lock(struct run *run)
 		if ((size_t)snprintf(run->folder, sizeof(run->folder), "%s/%s", base, run->name) >=
 		    sizeof(run->folder))
 			continue;
+		sweep(base);
 		run->lock_fd = make_and_lock(run->folder);
 		if (run->lock_fd >= 0)
 			return 0;
