@@ -89,7 +89,6 @@ static void start(struct supervised *s, const char *spec, const char *args, int 
 	while ((argv[n] = strsep(&at, " ")))
 		ck_assert_int_lt(++n, ARGS);
 	memset(s, 0, sizeof(*s));
-	vmig_log_set(VMIG_LOG_WARNING, on_log, NULL);
 	open_device(s, spec);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	s->pid = fork();
@@ -254,6 +253,7 @@ TEST(a_foreign_call_ends_the_program_in_words)
 	int status;
 
 	need_supervision();
+	vmig_log_set(VMIG_LOG_ERROR, on_log, NULL);
 	start(&s, NIC, "ways foreign", 0, 1);
 	status = wait_for(&s);
 	done(&s);
