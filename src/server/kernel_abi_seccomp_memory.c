@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -295,9 +296,11 @@ static struct sv_back *file_back(struct sv_call *call, const struct area *area, 
 
 struct dma {
 	struct vmig_supervise *sv;
-	struct sv_back *process, *file;
+	struct sv_back *process, *file; /* @file: NULL if it is not one file that is shared */
 	struct vmig_dma_io io;
 	uint64_t iova, addr, file_offset;
+	void *map; /* of the file, in this process */
+	size_t map_len;
 };
 
 static int dma_read(void *opaque, uint64_t iova, void *buf, size_t len)
@@ -320,6 +323,8 @@ void sv_release(void *release)
 {
 	struct dma *dma = release;
 
+	if (dma->map)
+		munmap(dma->map, dma->map_len);
 	if (dma->file)
 		back_unref(dma->sv, dma->file);
 	if (dma->process)
@@ -340,10 +345,30 @@ static int reach(struct sv_call *call, struct dma *dma, uint64_t len, struct vmi
 	/* The kernel would not pin for writing what the program cannot write. */
 	if ((ret->prot & VMIG_DMA_WRITE) && !area.writable)
 		return -EFAULT;
-	if (area.shared && area.end - dma->addr >= len)
-		dma->file = file_back(call, &area, ret->prot & VMIG_DMA_WRITE);
+	if (!area.shared || area.end - dma->addr < len)
+		return 0;
+	dma->file = file_back(call, &area, ret->prot & VMIG_DMA_WRITE);
 	dma->file_offset = area.offset + (dma->addr - area.start);
 	return 0;
+}
+
+/* Of a device in the kernel, and faster for those in this process. What lies behind the file's end would be a SIGBUS. */
+static void map_file(struct dma *dma, uint64_t len, struct vmig_dma *ret)
+{
+	int prot = PROT_READ | (ret->prot & VMIG_DMA_WRITE ? PROT_WRITE : 0);
+	struct stat st;
+	void *map;
+
+	if (fstat(dma->file->fd, &st) || (uint64_t)st.st_size < dma->file_offset ||
+	    (uint64_t)st.st_size - dma->file_offset < len || len > SIZE_MAX)
+		return;
+	ret->fd = dma->file->fd;
+	ret->fd_offset = dma->file_offset;
+	map = mmap(NULL, (size_t)len, prot, MAP_SHARED, ret->fd, (off_t)ret->fd_offset);
+	if (map == MAP_FAILED)
+		return;
+	ret->vaddr = dma->map = map;
+	dma->map_len = (size_t)len;
 }
 
 int sv_memory(struct vmig_kabi_task *task, uint64_t addr, uint64_t len, struct vmig_dma *ret,
@@ -363,10 +388,8 @@ int sv_memory(struct vmig_kabi_task *task, uint64_t addr, uint64_t len, struct v
 		return r;
 	}
 	ret->io = &dma->io;
-	if (dma->file) {
-		ret->fd = dma->file->fd;
-		ret->fd_offset = dma->file_offset;
-	}
+	if (dma->file)
+		map_file(dma, len, ret);
 	*ret_release = dma;
 	return 0;
 }

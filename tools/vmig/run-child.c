@@ -39,7 +39,7 @@ void run_child_exec(struct run *run, int report_fd)
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &signals_before, NULL);
 	/* Who kills the run ends the command: nobody else would. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	prctl(PR_SET_PDEATHSIG, run->way->orphan_signal);
 	if (getppid() != parent)
 		_exit(1);
 	execvp(run->command[0], run->command);

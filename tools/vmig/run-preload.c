@@ -132,6 +132,7 @@ const struct run_way run_way_preload = {
 	.name = "preload",
 	.about = "a library loaded into the command: fast; not for static or setuid programs",
 	.first_fd = 300,
+	.orphan_signal = SIGTERM,
 	.check = check,
 	.start = start,
 	.finish = finish,

@@ -103,10 +103,25 @@ static int start_child(struct run *run, pid_t *ret_pid)
 	return r;
 }
 
+/* What it maps is refused otherwise, in words; but better that it is known before. */
+static void say_needs(const struct run *run)
+{
+	for (uint32_t i = 0; i < run->shared->n_devices && !tool_say_quiet(); i++)
+		if (!(run_core_dma_kinds(core, i) & (VMIG_DMA_KIND_FD | VMIG_DMA_KIND_MESSAGE)))
+			fprintf(stderr,
+				"vmig run: %s cannot reach the command's own memory: its memory has to be "
+				"shared; for "
+				"QEMU: -object memory-backend-memfd,id=m,size=... -machine "
+				"memory-backend=m\n",
+				run->shared->devices[i].spec);
+}
+
 static int start(struct run *run, pid_t *ret_pid)
 {
 	int r = run_core_open(run->shared, true, &core);
 
+	if (!r)
+		say_needs(run);
 	return r ? r : start_child(run, ret_pid);
 }
 
@@ -120,6 +135,7 @@ const struct run_way run_way_seccomp = {
 	.name = "seccomp",
 	.about = "the kernel stops the command at the calls that matter: for any program",
 	.first_fd = VMIG_SUPERVISE_FD,
+	.orphan_signal = SIGKILL, /* without us it could not even open a file */
 	.check = check,
 	.start = start,
 	.finish = finish,

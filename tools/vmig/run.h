@@ -42,7 +42,8 @@ struct run {
 /** A way in: how the calls of the command reach the core (see vmig/kernel_abi.h). */
 struct run_way {
 	const char *name, *about;
-	int first_fd; /* the passed descriptors are numbered from here */
+	int first_fd;      /* the passed descriptors are numbered from here */
+	int orphan_signal; /* what the command gets when the run is killed */
 	/** Can it serve run->program (may be NULL) with these devices? If not, say why, as the end of a sentence. */
 	bool (*check)(const struct run *run, char why[RUN_WHY_MAX]);
 	/**
