@@ -107,6 +107,7 @@ static char *made(const char *what, unsigned int n)
 	char *text = malloc(64 + 32 * (size_t)n), *at = text;
 	const char *comma = "";
 
+	ck_assert_ptr_nonnull(text);
 	at += sprintf(at,
 		      !strcmp(what, "self") ? "{\"self\":[" : "{\"self\":[{\"x\":\"1\"}],\"compatible\":[");
 	if (!strcmp(what, "attributes"))
@@ -169,6 +170,7 @@ TEST(the_size_has_a_limit)
 	char *text = malloc(VMIG_DESCRIPTOR_MAX + 1);
 	struct vmig_descriptor *d = NULL;
 
+	ck_assert_ptr_nonnull(text);
 	memset(text, ' ', VMIG_DESCRIPTOR_MAX + 1);
 	memcpy(text, head, strlen(head));
 	ck_assert_int_eq(vmig_descriptor_parse(text, VMIG_DESCRIPTOR_MAX, &d, NULL), 0);
@@ -181,6 +183,7 @@ TEST(deep_nesting_is_an_error)
 {
 	char *text = malloc(400001);
 
+	ck_assert_ptr_nonnull(text);
 	memset(text, '[', 400000);
 	text[400000] = '\0';
 	refused(text, -EBADMSG, "maximum parsing depth");
