@@ -38,7 +38,7 @@ def qemu_rate(cell, folder):
     os.mkdir(folder)
     try:
         pair = Pair(cell, folder)
-        pair.set_up(downtime=60000)
+        pair.set_up(downtime=2000000)
         pair.start()
         pair.finish()
         # From the last transition but one, to STOP_COPY, to the last one, to STOP, when all has been sent.

@@ -21,6 +21,10 @@ class Cell:
     still: bool = False             # the guest rings no doorbells while it moves
     used: bool = False              # the destination's device has been used, and is never reset
     behind: bool = False            # the device is a server of its own, by vfio-user
+    paused: bool = False            # the machine stands already when it is moved
+    at_once: bool = False           # the destination runs at once, as it does outside of tests; else it is compared first
+    sandbox: bool = False           # QEMU confines itself
+    hops: int = 1                   # from machine to machine to machine
     fault: str = ""                 # of the source's device, as the model has it
     fault_to: str = ""              # of the destination's
     keys: str = ""                  # more of the model's keys
@@ -37,9 +41,9 @@ class Cell:
     def name(self):
         words = [self.scenario, self.detail, "qemu" + self.qemu.replace(".", "_"), self.model, self.state, self.way]
         words += [self.iommu if self.iommu != "container" else "", self.section]
-        words += [w for w in ("multifd", "poll", "private", "nobody", "still", "used", "behind") if getattr(self, w)]
-        words += [f"{self.devices}_devices" if self.devices > 1 else ""]
-        words += [self.fault, self.fault_to and "to_" + self.fault_to]
+        words += [w for w in ("multifd", "poll", "private", "nobody", "still", "used", "behind", "paused", "at_once", "sandbox") if getattr(self, w)]
+        words += [f"{self.devices}_devices" if self.devices > 1 else "", f"{self.hops}_hops" if self.hops > 1 else ""]
+        words += [self.fault, self.fault_to and "to_" + self.fault_to, self.keys, "_".join(self.run).strip("-")]
         text = ".".join(w for w in words if w)
         return "".join(c if c.isalnum() or c in "._" else "_" for c in text)
 
@@ -48,7 +52,8 @@ class Cell:
         words = [self.model, "digest=on", f"dirty-rate={self.rate}"]
         words.append("aggregator=2" if self.model == "vgpu" else f"state={self.state}")
         words.append("records=500" if self.model == "vgpu" else "records=2000")
-        words += self.keys.split(",") if self.keys else []
+        # In a fault's cell they are the fault.
+        words += self.keys.split(",") if self.keys and not (incoming and self.scenario == "fault") else []
         fault = self.fault_to if incoming else self.fault
         if fault:
             words.append(f"fault={fault}")
@@ -58,7 +63,7 @@ class Cell:
 
 
 def migrations():
-    """The matrix of the issue: the rows with always=True cover each protocol, QEMU, way in and IOMMU model."""
+    """Every protocol, QEMU, way in, IOMMU model and kind of device: with 64 MiB always, with 1 GiB some of them."""
     v1 = Cell("migrate", "7.2", section="mapped")
     yield replace(v1, model="vgpu", state="")
     # QEMU reads a trapped section by 8 bytes: a state that changes fast would never be moved.
@@ -70,38 +75,43 @@ def migrations():
     yield replace(v1, state="1G", section="trapped", rate="1M/s", always=False)
     yield replace(v1, state="1G", way="seccomp", always=False)
     yield replace(v1, model="vgpu", state="", way="seccomp", always=False)
-    often = {("10", "nic", "container", "preload", "64M", False), ("10", "nic", "iommufd", "seccomp", "64M", True),
-             ("10", "accel", "container", "seccomp", "64M", False), ("11", "nic", "iommufd", "preload", "64M", False),
-             ("11", "nic", "container", "seccomp", "64M", False), ("11", "accel", "iommufd", "preload", "64M", True),
-             ("11", "nic", "iommufd", "preload", "1G", True), ("10", "nic", "container", "preload", "1G", False),
-             ("11", "accel", "container", "seccomp", "1G", False)}
+    often = {("11", "nic", "iommufd", "preload", True), ("10", "nic", "container", "preload", False),
+             ("11", "accel", "container", "seccomp", False)}
     for qemu in ("10", "11"):
         for model in ("nic", "accel"):
             for iommu in ("container", "iommufd"):
                 for way in ("preload", "seccomp"):
                     for state in ("64M", "1G"):
                         for multifd in (False, True):
-                            row = (qemu, model, iommu, way, state, multifd)
                             yield Cell("migrate", qemu, model, state=state, way=way, iommu=iommu, multifd=multifd,
-                                       always=row in often)
+                                       always=state == "64M" or (qemu, model, iommu, way, multifd) in often)
 
 
 def variants():
     """One aspect each."""
-    nic = Cell("migrate", "11")
+    nic, v1 = Cell("migrate", "11"), Cell("migrate", "7.2", section="mapped")
     yield replace(nic, still=True, rate="0")
     yield replace(nic, poll=True, qemu="10")
     yield replace(nic, private=True)
     yield replace(nic, private=True, way="seccomp", iommu="iommufd", qemu="10")
     yield replace(nic, nobody=True, iommu="iommufd")
     yield replace(nic, nobody=True, way="seccomp", qemu="10")
+    yield replace(v1, nobody=True)
+    yield replace(nic, sandbox=True)
+    yield replace(nic, sandbox=True, way="seccomp")
     yield replace(nic, used=True)
-    yield replace(nic, used=True, qemu="7.2", section="mapped")
+    yield replace(v1, used=True)
     yield replace(nic, behind=True)
     yield replace(nic, behind=True, way="seccomp", qemu="10")
     yield replace(nic, devices=2, qemu="10", iommu="iommufd")
     yield replace(nic, devices=2)
-    yield replace(nic, devices=2, multifd=True, way="seccomp", always=False)
+    yield replace(nic, devices=2, multifd=True, way="seccomp")
+    yield replace(nic, devices=4, iommu="iommufd", always=False)
+    for cell in (nic, replace(nic, qemu="10", way="seccomp", iommu="iommufd"), v1):
+        yield replace(cell, at_once=True)
+        yield replace(cell, paused=True)
+        yield replace(cell, hops=3)
+    yield replace(nic, model="accel", paused=True, qemu="10")
     yield replace(nic, scenario="unmigrated", way="vfio-user")
 
 
@@ -141,7 +151,12 @@ def faults():
         yield replace(nic, fault_to="load:EIO", expect="late", always=new)
         yield replace(nic, fault_to="RESUMING>STOP:EIO", expect="late", always=False)
         yield replace(nic, fault_to="STOP>RUNNING_P2P:EIO", expect="late", always=False)
+        yield replace(nic, run=("--fault", "PRE_COPY>PRE_COPY_P2P:EIO:once"), expect="reset", always=new)
+        yield replace(nic, run=("--fault", "read@1M:EIO:once"), way="seccomp", always=new)
     nic = Cell("fault", "7.2", section="mapped", expect="whole")
+    yield replace(nic, keys="v1-fault=pending_bytes:EIO:once", expect="harmless")
+    yield replace(nic, keys="v1-fault=data_offset:EIO:once", always=False)
+    yield replace(nic, keys="v1-fault=data_size:EIO:once", always=False)
     yield replace(nic, fault="RUNNING>PRE_COPY:EIO")
     yield replace(nic, fault="PRE_COPY_P2P>STOP_COPY:EIO", always=False)
     yield replace(nic, fault="read@1M:EIO", always=False)

@@ -66,7 +66,12 @@ class Qmp(Line):
             message = json.loads(line)
             if "event" not in message:
                 return message
-            self.events.append(message)
+            self._keep(message)
+
+    def _keep(self, event):
+        # One for each pass over the memory, of which there may be thousands in a second.
+        if event["event"] != "MIGRATION_PASS":
+            self.events.append(event)
 
     def ask(self, command, **arguments):
         """The whole answer, an error too."""
@@ -97,14 +102,13 @@ class Qmp(Line):
             result = found(self.events)
             if result:
                 return result
-            n = len(self.events)
             line = self.line(deadline)
-            if line is None:
+            if line is None or time.monotonic() > deadline:
                 raise Failed(f"{what}: not within {timeout:.0f} s")
             message = json.loads(line)
-            if "event" in message:
-                self.events.append(message)
-            assert len(self.events) > n
+            if "event" not in message:
+                raise Failed("an answer to nothing")
+            self._keep(message)
 
     def wait_status(self, *wanted, timeout=TIMEOUT):
         """Until the migration has one of these states (an event each); returns it. It fails when it is over otherwise."""

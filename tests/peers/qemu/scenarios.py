@@ -15,15 +15,34 @@ PHASES = {
 }
 
 
+def phases(cell):
+    """The last states of source and destination."""
+    source, destination = (V1_SOURCE, V1_DESTINATION) if cell.v1 else PHASES[cell.model]
+    if cell.paused:
+        source = ["v1-stop", "v1-stop-and-copy", "v1-stop"] if cell.v1 else ["STOP", "STOP_COPY", "STOP"]
+    return source, destination
+
+
 def migrate(cell, folder):
     """Live, with both machines standing still for a moment at the end, to be compared."""
     pair = Pair(cell, folder)
     if cell.used:
         pair.use_destination()
+    hop(pair)
+    for _ in range(1, cell.hops):
+        pair.go_on()
+        hop(pair)
+    pair.end()
+    return pair
+
+
+def hop(pair):
+    cell = pair.cell
     if cell.still:
-        pair.source.guest.ask("q")
-        pair.source.guest.settle()
+        quiet(pair.source)
         before = [row["digest"] for row in pair.source.guest.ask("d")]
+    if cell.paused:
+        pair.source.qmp.do("stop")
     pair.set_up()
     pair.start()
     pair.finish()
@@ -35,18 +54,25 @@ def migrate(cell, folder):
         pair.destination.guest.ask("r")
     pair.check_work(pair.destination)
     pair.check_events()
-    pair.check_phases(*((V1_SOURCE, V1_DESTINATION) if cell.v1 else PHASES[cell.model]))
+    pair.check_phases(*phases(cell))
     if cell.devices > 1:
         check_quiescence(pair)
-    pair.facts.append(pair.resets())
-    pair.end()
-    return pair
+    pair.check_resets()
+
+
+def quiet(vm):
+    """No more doorbells: the rings fill up, and the devices send nothing more."""
+    vm.guest.ask("q")
+    vm.guest.settle()
 
 
 def arrive(pair):
-    pair.check_memory()
+    """What left is what arrived, and it runs on."""
+    if not pair.cell.at_once:
+        pair.check_memory()
     digests = pair.digests()
-    pair.destination.qmp.do("cont")
+    if not pair.cell.at_once:
+        pair.destination.qmp.do("cont")
     pair.check_state(digests)
 
 
@@ -63,8 +89,7 @@ def cancel(cell, folder):
     """migrate_cancel in one phase; then the guest runs on, and a migration after that succeeds."""
     pair = Pair(cell, folder)
     if cell.still:
-        pair.source.guest.ask("q")
-        pair.source.guest.settle()
+        quiet(pair.source)
     if cell.detail == "precopy":
         pair.set_up(bandwidth=16 << 20)
         pair.start()
@@ -93,7 +118,7 @@ def cancel(cell, folder):
     pair.finish()
     arrive(pair)
     pair.check_work(pair.destination)
-    pair.facts.append(pair.resets())
+    pair.check_resets()
     pair.end()
     return pair
 
@@ -114,7 +139,7 @@ def fault(cell, folder):
         pair.expect(over == "failed", f"QEMU says {over}, not failed")
         if over == "failed":
             fault_is_told(cell, pair)
-    pair.facts.append(pair.resets())
+    pair.facts.append(f"resets {'+'.join(pair.resets())}")
     return pair
 
 
@@ -123,7 +148,7 @@ def fault_is_told(cell, pair):
     wait_for(lambda: pair.source.qmp.do("query-status")["status"] == "running", "the source does not run on")
     if cell.expect == "reset":
         # QEMU resets a device that it cannot bring back: its driver has to start it again, as after any reset.
-        pair.expect(pair.source.info()[0].resets == 2, "the source's device was not reset")
+        pair.expect(pair.resets()[0] == "1", "the source's device was not reset")
         pair.source.guest.ask("o" if cell.poll else "i")
     # Before that it has rung doorbells of a device that knew nothing of it.
     pair.running(pair.source, but="bad_doorbells" if cell.expect == "reset" else "")
@@ -138,7 +163,7 @@ def fault_is_late(cell, pair):
         return
     pair.check_memory()
     pair.destination.qmp.do("cont")
-    pair.expect(pair.destination.info()[0].resets == 2, "the destination's device was not reset")
+    pair.expect(pair.resets()[1] == "1", "the destination's device was not reset")
     pair.expect(pair.source.info()[0].state in ("STOP", "v1-stop"), "the source's device has not stopped")
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vm - one QEMU with our devices, under `vmig run`: how it is started, looked at and ended."""
+import ctypes
 import json
 import mmap
 import os
@@ -17,20 +18,24 @@ RAM = 64 << 20
 # in 9.0, "physmem: Fix migration dirty bitmap coherency with TCG memory access").
 RAM_7_2 = RAM - 8192
 NOBODY = 65534
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 VMIG = os.environ.get("VMIG", f"{TOP}/build/tools/vmig/vmig")
 KERNEL = os.environ.get("GUEST", f"{TOP}/build/tests/peers/guest-nic")
 started = []  # every process group, for the end
 
 
 def start(words, log, env, nobody):
-    """A process in a group of its own, whose number is its pid."""
-    def drop():
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+    """A process in a group of its own, whose number is its pid. It ends when this one does, however that comes about."""
+    def prepare():
+        if nobody and not os.getuid():
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
-                               preexec_fn=drop if nobody and not os.getuid() else None)
+                               preexec_fn=prepare)
     started.append(process)
     return process
 
@@ -118,7 +123,8 @@ class Vm:
             words += ["-object", "iommufd,id=iommufd0,fd={iommufd}"]
         for n in range(cell.devices):
             words += ["-device", self._qemu_device(n)]
-        return words + (["-incoming", "defer", "-S"] if incoming else [])
+        words += ["-sandbox", "on"] if cell.sandbox else []
+        return words + (["-incoming", "defer"] if incoming else []) + (["-S"] if incoming and not cell.at_once else [])
 
     def _words(self, incoming):
         cell = self.cell
@@ -143,6 +149,10 @@ class Vm:
         if out.returncode:
             raise Failed(f"vmig info run:{self.name}: {out.stderr.decode().strip()}")
         return [Device(row) for row in json.loads(out.stdout)[0]["devices"]]
+
+    def resets(self):
+        """Of all its devices; 0 where there is no way of ours into it."""
+        return 0 if self.cell.way == "vfio-user" else sum(device.resets for device in self.info())
 
     def pages(self):
         """The machine's memory, as it is."""
