@@ -118,7 +118,7 @@ struct vmig_kabi_status {
 		uint32_t state;
 		int32_t result; /* 0, or -errno of a transition that failed; then @state is what was asked for */
 	} states[VMIG_KABI_STATES];
-	uint64_t saved, loaded;          /* bytes of migration data, since the start */
+	uint64_t saved, loaded;          /* bytes of migration data, since the start; of v1: by data_size */
 	uint64_t n_reports, dirty_pages; /* reports of the DMA log, and the bits that they had set */
 	uint64_t n_interrupts;           /* vectors that are armed */
 };
@@ -152,6 +152,11 @@ struct vmig_kabi_config {
 	/** Called when a call has been answered, in its thread. Must not block. May be NULL. */
 	void (*trace)(void *opaque, const struct vmig_kabi_call *call);
 	void *opaque;
+	/**
+	 * While this is 0, accesses to the data section of v1 are not traced: a program may make one for each 8 bytes.
+	 * It is read atomically, at each of them. NULL: they are.
+	 */
+	const uint32_t *trace_all;
 	/** The only fd that can be mapped is the device's own: see vmig_kabi_file_backing(). For ways in that cannot change mmap. */
 	bool own_mmap;
 };

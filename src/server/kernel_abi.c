@@ -11,18 +11,22 @@
 
 /* --- birth and end ------------------------------------------------------------------------ */
 
-/** A device of v1 is known by its region's type. */
-static uint32_t find_v1_region(struct vmig_device *dev, uint32_t n_regions)
+/** A region that cannot be asked for is not there. A device of v1 is known by its region's type. */
+static void query_regions(struct vmig_kabi_slot *slot)
 {
-	for (uint32_t i = 0; i < n_regions; i++) {
+	slot->v1_region = VMIG_KABI_NONE;
+	for (uint32_t i = 0; i < MIN(slot->info.n_regions, VMIG_LIMIT_REGIONS); i++) {
 		struct vmig_region region;
 
-		if (!vmig_device_query_region(dev, i, &region) && region.size &&
+		if (vmig_device_query_region(slot->dev, i, &region) < 0)
+			continue;
+		slot->regions[i].flags = region.flags;
+		slot->regions[i].size = region.size;
+		if (slot->v1_region == VMIG_KABI_NONE && region.size &&
 		    region.cap_type == VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED &&
 		    region.cap_subtype == VMIG_UAPI_REGION_SUBTYPE_MIGRATION_DEPRECATED)
-			return i;
+			slot->v1_region = i;
 	}
-	return VMIG_KABI_NONE;
 }
 
 static void init_slot(struct vmig_kabi_slot *slot, struct vmig_kabi *kabi, uint16_t number,
@@ -33,7 +37,7 @@ static void init_slot(struct vmig_kabi_slot *slot, struct vmig_kabi *kabi, uint1
 	slot->config = *config;
 	slot->dev = config->dev;
 	vmig_device_query_info(slot->dev, &slot->info);
-	slot->v1_region = find_v1_region(slot->dev, slot->info.n_regions);
+	query_regions(slot);
 	slot->v1_state = VMIG_UAPI_DEVICE_STATE_V1_RUNNING;
 	pthread_mutex_init(&slot->lock, NULL);
 	if (config->status)
@@ -108,21 +112,23 @@ static void trace(struct vmig_kabi_ctx *ctx, uint64_t start_ns, int64_t result)
 	config->trace(config->opaque, &ctx->call);
 }
 
-static struct vmig_kabi_ctx begin(struct vmig_kabi *kabi, struct vmig_kabi_file *file,
-				  struct vmig_kabi_task *task, enum vmig_kabi_op op)
+/* One store for each field: a compiler clears the whole of it by "rep stos", which is dear for an access of 8 bytes. */
+static void begin(struct vmig_kabi_ctx *ctx, struct vmig_kabi *kabi, struct vmig_kabi_file *file,
+		  struct vmig_kabi_task *task, enum vmig_kabi_op op)
 {
-	return (struct vmig_kabi_ctx){
-		.kabi = kabi,
-		.file = file,
-		.task = task,
-		.call = {
-			.pid = task ? task->pid : 0,
-			.tid = task ? task->tid : 0,
-			.kind = file ? (uint8_t)file->kind : 0,
-			.op = (uint8_t)op,
-			.device = file && file->slot ? file->slot->number : UINT16_MAX,
-		},
-	};
+	struct vmig_kabi_call *call = &ctx->call;
+
+	ctx->kabi = kabi;
+	ctx->file = file;
+	ctx->task = task;
+	call->pid = task ? task->pid : 0;
+	call->tid = task ? task->tid : 0;
+	call->kind = file ? (uint8_t)file->kind : 0;
+	call->op = (uint8_t)op;
+	call->device = file && file->slot ? file->slot->number : UINT16_MAX;
+	call->request = 0;
+	call->offset = call->len = 0;
+	call->v[0] = call->v[1] = call->v[2] = call->v[3] = 0;
 }
 
 void vmig_kabi_file_unref(struct vmig_kabi_file *file)
@@ -132,7 +138,7 @@ void vmig_kabi_file_unref(struct vmig_kabi_file *file)
 
 	if (atomic_fetch_sub(&file->refs, 1) > 1)
 		return;
-	ctx = begin(file->kabi, file, NULL, VMIG_KABI_CLOSE);
+	begin(&ctx, file->kabi, file, NULL, VMIG_KABI_CLOSE);
 	now = vmig_now_ns();
 	switch (file->kind) {
 	case VMIG_KABI_CONTAINER:
@@ -175,7 +181,7 @@ int vmig_kabi_open(struct vmig_kabi *kabi, struct vmig_kabi_task *task, const ch
 
 	if (r == -ENOENT)
 		return r;
-	ctx = begin(kabi, r < 0 ? NULL : *ret, task, VMIG_KABI_OPEN);
+	begin(&ctx, kabi, r < 0 ? NULL : *ret, task, VMIG_KABI_OPEN);
 	if (r < 0)
 		ctx.call.kind = strncmp(path, "/dev/vfio/devices/", 18) ? VMIG_KABI_GROUP : VMIG_KABI_DEVICE;
 	ctx.call.offset = (uint64_t)(unsigned int)flags;
@@ -255,10 +261,11 @@ static int64_t do_ioctl(struct vmig_kabi_ctx *ctx, uint32_t request, uint64_t ar
 int64_t vmig_kabi_ioctl(struct vmig_kabi_file *file, struct vmig_kabi_task *task, uint32_t request,
 			uint64_t arg)
 {
-	struct vmig_kabi_ctx ctx = begin(file->kabi, file, task, VMIG_KABI_IOCTL);
+	struct vmig_kabi_ctx ctx;
 	uint64_t now = vmig_now_ns();
 	int64_t r;
 
+	begin(&ctx, file->kabi, file, task, VMIG_KABI_IOCTL);
 	ctx.call.request = request;
 	r = do_ioctl(&ctx, request, arg);
 	trace(&ctx, now, r);
@@ -290,17 +297,30 @@ static int64_t transfer(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t len, 
 /* As the kernel does: no single transfer is larger. */
 #define TRANSFER_MAX 0x7ffff000u
 
+/** Of a data section of v1 there are millions of accesses, which tell nothing but their number. */
+static bool is_traced(const struct vmig_kabi_file *file, int64_t offset)
+{
+	const uint32_t *all = file->kabi->config.trace_all;
+
+	return !all || offset < 0 || file->kind != VMIG_KABI_DEVICE ||
+	       !vmig_kabi_in_v1_section(file->slot, (uint64_t)offset) ||
+	       __atomic_load_n(all, __ATOMIC_RELAXED);
+}
+
 static int64_t traced_transfer(struct vmig_kabi_file *file, struct vmig_kabi_task *task, uint64_t addr,
 			       uint64_t len, int64_t offset, enum vmig_kabi_op op)
 {
-	struct vmig_kabi_ctx ctx = begin(file->kabi, file, task, op);
-	uint64_t now = vmig_now_ns();
+	struct vmig_kabi_ctx ctx;
+	bool traced = is_traced(file, offset);
+	uint64_t now = traced ? vmig_now_ns() : 0;
 	int64_t r;
 
+	begin(&ctx, file->kabi, file, task, op);
 	ctx.call.offset = offset == -1 ? 0 : (uint64_t)offset;
 	ctx.call.len = len;
 	r = transfer(&ctx, addr, MIN(len, TRANSFER_MAX), offset, op == VMIG_KABI_WRITE);
-	trace(&ctx, now, r);
+	if (traced)
+		trace(&ctx, now, r);
 	return r;
 }
 
@@ -319,10 +339,11 @@ int64_t vmig_kabi_write(struct vmig_kabi_file *file, struct vmig_kabi_task *task
 int vmig_kabi_mmap(struct vmig_kabi_file *file, struct vmig_kabi_task *task, uint64_t offset, uint64_t len,
 		   int prot, int *ret_fd, uint64_t *ret_offset)
 {
-	struct vmig_kabi_ctx ctx = begin(file->kabi, file, task, VMIG_KABI_MMAP);
+	struct vmig_kabi_ctx ctx;
 	uint64_t now = vmig_now_ns();
 	int r = -ENODEV;
 
+	begin(&ctx, file->kabi, file, task, VMIG_KABI_MMAP);
 	ctx.call.offset = offset;
 	ctx.call.len = len;
 	ctx.call.v[0] = (uint64_t)(unsigned int)prot;

@@ -93,6 +93,11 @@ struct vmig_kabi_slot {
 	struct vmig_device *dev;
 	struct vmig_device_info info;
 	uint32_t v1_region; /* the index of its migration region; VMIG_KABI_NONE */
+	/* What each access asks for. Regions do not change as long as a device is open. */
+	struct {
+		uint32_t flags;
+		uint64_t size;
+	} regions[VMIG_LIMIT_REGIONS];
 
 	/* Under kabi->lock. */
 	struct vmig_kabi_group *group; /* that is open; no reference */
@@ -105,6 +110,7 @@ struct vmig_kabi_slot {
 	bool logging;                /* by DMA_LOGGING_START */
 	bool precopy_v2;             /* flags of PRECOPY_INFO have been asked for */
 	uint32_t v1_state;           /* the register, as it was last written with success */
+	uint64_t v1_offered;         /* data_size, as it was last read; 0: it has been counted */
 	uint64_t armed[VMIG_LIMIT_IRQ_INDICES][VMIG_LIMIT_IRQS / 64];
 };
 
@@ -206,6 +212,8 @@ int vmig_kabi_region_mmap(struct vmig_kabi_ctx *ctx, uint64_t offset, uint64_t l
 			  uint64_t *ret_offset);
 /** The memory file that may stand for the device's fd; -1. */
 int vmig_kabi_region_backing(struct vmig_kabi_slot *slot);
+/** Of a migration region, behind the registers? */
+bool vmig_kabi_in_v1_section(const struct vmig_kabi_slot *slot, uint64_t offset);
 
 /* kernel_abi_irq.c */
 int64_t vmig_kabi_irq_info(struct vmig_kabi_ctx *ctx, uint64_t arg);
@@ -240,6 +248,8 @@ void vmig_kabi_note_state(struct vmig_kabi_slot *slot, uint32_t state, int resul
 void vmig_kabi_note_reset(struct vmig_kabi_slot *slot);
 void vmig_kabi_note_report(struct vmig_kabi_slot *slot, uint64_t dirty);
 void vmig_kabi_note_data(struct vmig_kabi_slot *slot, bool loaded, uint64_t bytes);
+/** A register of the migration region, of 8 bytes, was read or written with success. */
+void vmig_kabi_note_v1(struct vmig_kabi_slot *slot, uint64_t pos, bool is_write, uint64_t value);
 
 /* --- address spaces: kernel_abi_as.c, _map.c, _dirty.c ------------------------------------ */
 

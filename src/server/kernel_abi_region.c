@@ -165,7 +165,7 @@ int64_t vmig_kabi_region_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
 
 static bool natural(uint64_t pos, uint64_t len)
 {
-	return (len == 1 || len == 2 || len == 4 || len == 8) && !(pos % len);
+	return (len == 1 || len == 2 || len == 4 || len == 8) && !(pos & (len - 1));
 }
 
 /** How much of the access is one access of the device's. */
@@ -179,6 +179,14 @@ static uint64_t next_width(const struct vmig_kabi_slot *slot, uint32_t index, ui
 		if (left >= width && !(pos % width))
 			return width;
 	return 1;
+}
+
+#define V1_REGISTERS sizeof(struct vmig_uapi_device_migration_info)
+
+bool vmig_kabi_in_v1_section(const struct vmig_kabi_slot *slot, uint64_t offset)
+{
+	return offset >> VMIG_KABI_SHIFT == slot->v1_region &&
+	       offset - offset_of(slot->v1_region) >= V1_REGISTERS;
 }
 
 /** A write of the device_state of a device of v1 is a transition. */
@@ -195,28 +203,28 @@ static int write_v1_state(struct vmig_kabi_slot *slot, const void *buf)
 	return r;
 }
 
+static int write_one(struct vmig_kabi_slot *slot, uint32_t index, uint64_t pos, const void *buf, size_t len)
+{
+	if (index == slot->v1_region && !pos && len == sizeof(uint32_t))
+		return write_v1_state(slot, buf);
+	return vmig_device_region_write(slot->dev, index, pos, buf, len);
+}
+
 static int one_access(struct vmig_kabi_ctx *ctx, uint32_t index, uint64_t addr, uint64_t pos, uint64_t len,
 		      bool is_write, void *buf)
 {
 	struct vmig_kabi_slot *slot = ctx->file->slot;
-	int r;
+	int r = is_write ? vmig_kabi_get(ctx, addr, buf, len)
+			 : vmig_device_region_read(slot->dev, index, pos, buf, len);
 
-	if (!is_write) {
-		r = vmig_device_region_read(slot->dev, index, pos, buf, len);
-		if (r < 0)
-			return r;
-		if (len <= 8)
-			memcpy(&ctx->call.v[0], buf, len);
-		return vmig_kabi_put(ctx, addr, buf, len);
-	}
-	r = vmig_kabi_get(ctx, addr, buf, len);
 	if (r < 0)
 		return r;
 	if (len <= 8)
 		memcpy(&ctx->call.v[0], buf, len);
-	if (index == slot->v1_region && !pos && len == sizeof(uint32_t))
-		return write_v1_state(slot, buf);
-	return vmig_device_region_write(slot->dev, index, pos, buf, len);
+	r = is_write ? write_one(slot, index, pos, buf, len) : vmig_kabi_put(ctx, addr, buf, len);
+	if (!r && index == slot->v1_region && pos < V1_REGISTERS && len == sizeof(uint64_t))
+		vmig_kabi_note_v1(slot, pos, is_write, ctx->call.v[0]);
+	return r;
 }
 
 int64_t vmig_kabi_region_rw(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t len, uint64_t offset,
@@ -226,17 +234,15 @@ int64_t vmig_kabi_region_rw(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t l
 	uint64_t index = offset >> VMIG_KABI_SHIFT, pos = offset - (index << VMIG_KABI_SHIFT), done = 0;
 	uint8_t small[256];
 	_autofree_ uint8_t *large = NULL;
-	struct vmig_region region;
 
-	if (index >= slot->info.n_regions ||
-	    vmig_device_query_region(slot->dev, (uint32_t)index, &region) < 0 ||
-	    !(region.flags & (is_write ? VMIG_REGION_WRITE : VMIG_REGION_READ)))
+	if (index >= MIN(slot->info.n_regions, VMIG_LIMIT_REGIONS) ||
+	    !(slot->regions[index].flags & (is_write ? VMIG_REGION_WRITE : VMIG_REGION_READ)))
 		return -EINVAL;
 	if (!len)
 		return 0;
-	if (pos >= region.size)
+	if (pos >= slot->regions[index].size)
 		return -EINVAL;
-	len = MIN(len, region.size - pos);
+	len = MIN(len, slot->regions[index].size - pos);
 	if (len > sizeof(small)) {
 		large = malloc(MIN(len, BOUNCE));
 		if (!large)

@@ -97,6 +97,15 @@ static void say(struct client *c, json_t *o)
 	json_decref(o);
 }
 
+static void count_watchers(struct run_control *control)
+{
+	uint32_t n = control->file ? 1 : 0;
+
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		n += control->clients[i] && control->clients[i]->traces;
+	__atomic_store_n(&control->run->shared->watched, n, __ATOMIC_RELAXED);
+}
+
 static void answer(struct run_control *control, struct client *c, const char *line, size_t len)
 {
 	json_t *o = json_loadb(line, len, 0, NULL);
@@ -111,6 +120,7 @@ static void answer(struct run_control *control, struct client *c, const char *li
 	else
 		say(c, json_pack("{s:s}", "error", "unknown command"));
 	c->ending = !c->traces;
+	count_watchers(control);
 	json_decref(o);
 }
 
@@ -204,6 +214,7 @@ static void close_client(struct run_control *control, int i)
 	free(c->out);
 	free(c);
 	control->clients[i] = NULL;
+	count_watchers(control);
 }
 
 static void accept_one(struct run_control *control)
@@ -304,6 +315,7 @@ int run_control_new(struct run *run, struct run_control **ret)
 		free(control);
 		return tool_fail(VMIG_NOT_DONE, "--trace: %s: %m", run->o->trace);
 	}
+	count_watchers(control);
 	*ret = control;
 	return 0;
 }

@@ -95,6 +95,7 @@ static int show(struct run_core *core, bool own_mmap)
 					   .devices = devices,
 					   .trace = on_call,
 					   .opaque = core,
+					   .trace_all = &core->shared->watched,
 					   .own_mmap = own_mmap };
 	int r;
 

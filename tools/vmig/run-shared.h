@@ -43,7 +43,8 @@ struct run_shared {
 	struct run_passed passed[RUN_PASSED_MAX];
 
 	/* Not constant. */
-	int32_t owner; /* the process that has the devices; 0: none yet */
+	int32_t owner;    /* the process that has the devices; 0: none yet */
+	uint32_t watched; /* by `vmig run` alone: somebody looks on, so all calls are traced */
 	uint8_t fired[RUN_DEVICES_MAX]
 		     [RUN_FAULTS_MAX]; /* faults; "once" holds for all processes, one after the other */
 	struct vmig_kabi_status status[RUN_DEVICES_MAX];
