@@ -173,7 +173,10 @@ int vmig_kabi_open(struct vmig_kabi *kabi, struct vmig_kabi_task *task, const ch
 		   struct vmig_kabi_file **ret);
 
 void vmig_kabi_file_ref(struct vmig_kabi_file *file);
-/** The last one closes: mappings, interrupts, log and session of a device go as the kernel lets them go. */
+/**
+ * The last one closes. A device that nobody has open any more has no mapping, interrupt, log or session; it is reset when
+ * it is opened again, not before: what a program has left behind can be looked at.
+ */
 void vmig_kabi_file_unref(struct vmig_kabi_file *file);
 enum vmig_kabi_kind vmig_kabi_file_kind(const struct vmig_kabi_file *file);
 /**
