@@ -155,7 +155,9 @@ static int check_bitmap(const struct vmig_uapi_iommufd_hwpt_get_dirty_bitmap *ar
 		return -EINVAL;
 	if (!add_fits(args->iova, args->length - 1))
 		return -EOVERFLOW;
-	return (args->iova | args->length) & (page - 1) ? -EINVAL : 0;
+	if ((args->iova | args->length) & (page - 1))
+		return -EINVAL;
+	return args->length / page / 8 > VMIG_LIMIT_LOG_BITMAP ? -E2BIG : 0;
 }
 
 int64_t vmig_kabi_hwpt_get_bitmap(struct vmig_kabi_ctx *ctx, uint64_t arg)

@@ -172,6 +172,8 @@ int64_t vmig_kabi_log_report(struct vmig_kabi_ctx *ctx, uint64_t addr)
 		return -EINVAL;
 	if (!add_fits(args.iova, args.length))
 		return -EOVERFLOW;
+	if (args.length / args.page_size / 8 > VMIG_LIMIT_LOG_BITMAP)
+		return -E2BIG;
 	pthread_mutex_lock(&slot->lock);
 	ours = slot->logging;
 	pthread_mutex_unlock(&slot->lock);

@@ -264,6 +264,8 @@ uint64_t vmig_kabi_as_drop(struct vmig_kabi_as *as, uint64_t iova, uint64_t last
 		bytes += as->maps[end].size;
 		vmig_kabi_map_free(&as->maps[end]);
 	}
+	if (end == first)
+		return 0;
 	memmove(&as->maps[first], &as->maps[end], (as->n_maps - end) * sizeof(as->maps[0]));
 	as->n_maps -= end - first;
 	return bytes;

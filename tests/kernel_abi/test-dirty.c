@@ -386,6 +386,7 @@ TEST(larger_pages_are_dirty_when_a_part_of_them_is)
 TEST(the_rules_of_a_page_tables_tracking)
 {
 	struct vmig_uapi_iommufd_hwpt_alloc alloc = { .size = sizeof(alloc) };
+	struct vmig_uapi_iommufd_hwpt_get_dirty_bitmap get = { .size = sizeof(get), .page_size = PAGE };
 	uint64_t bitmap[WORDS] = { 0 };
 	struct vmm vmm;
 
@@ -396,6 +397,12 @@ TEST(the_rules_of_a_page_tables_tracking)
 	ck_assert_int_eq(hwpt_bitmap(&vmm, 0, 1ull << 30, bitmap), -EINVAL);
 	vmm_dirty(&vmm, 0, BASE, 1);
 	ck_assert_int_eq(hwpt_bitmap(&vmm, 0, PAGE, (uint64_t *)8), -EFAULT);
+	get.hwpt_id = vmm.hwpt[0];
+	get.length = 1ull << 43; /* a bitmap of 256 MiB, of which nothing is to be written */
+	ck_assert_int_eq(way_ioctl(&vmm.way, vmm.iommufd, VMIG_UAPI_IOMMUFD_HWPT_GET_DIRTY_BITMAP, &get), 0);
+	get.length += 8 * PAGE;
+	ck_assert_int_eq(way_ioctl(&vmm.way, vmm.iommufd, VMIG_UAPI_IOMMUFD_HWPT_GET_DIRTY_BITMAP, &get),
+			 -E2BIG);
 	ck_assert_int_eq(track(&vmm, vmm.ioas, 1), -ENOENT);
 	ck_assert_int_eq(track(&vmm, vmm.hwpt[0], 2), -EOPNOTSUPP);
 	ck_assert_int_eq(track(&vmm, vmm.hwpt[0], 0), 0);
@@ -484,6 +491,9 @@ TEST(the_rules_of_the_device_log)
 	ck_assert_int_eq(log_report(&vmm, BASE, 0, PAGE, bitmap), -EINVAL);
 	ck_assert_int_eq(log_report(&vmm, BASE + VMM_MEMORY, PAGE, PAGE, bitmap), -EINVAL);
 	ck_assert_int_eq(log_report(&vmm, 0ull - PAGE, 2 * PAGE, PAGE, bitmap), -EOVERFLOW);
+	/* A bitmap of 256 MiB, and one that is larger. */
+	ck_assert_int_eq(log_report(&vmm, 0, 1ull << 43, PAGE, bitmap), -EINVAL);
+	ck_assert_int_eq(log_report(&vmm, 0, (1ull << 43) + 8 * PAGE, PAGE, bitmap), -E2BIG);
 	vmm_dirty(&vmm, 0, BASE, 1);
 	ck_assert_int_eq(log_report(&vmm, BASE, PAGE, PAGE, (uint64_t *)8), -EFAULT);
 	ck_assert_int_eq(vmm_feature(&vmm, fd, SET | VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_STOP, NULL, 0), 0);
