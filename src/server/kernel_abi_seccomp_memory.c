@@ -127,6 +127,7 @@ static int find_area(pid_t pid, uint64_t addr, uint64_t len, struct area *ret)
 	char path[64], line[VMIG_LIMIT_PROC_LINE];
 	uint64_t there = addr; /* up to here */
 	struct area area;
+	bool whole = true; /* the line before this one ended */
 	FILE *maps;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
@@ -134,7 +135,11 @@ static int find_area(pid_t pid, uint64_t addr, uint64_t len, struct area *ret)
 	if (!maps)
 		return -errno;
 	while (there - addr < len && fgets(line, sizeof(line), maps)) {
-		if (!parse_area(line, &area) || area.end <= there)
+		bool begins = whole;
+
+		/* What is in the middle of a long path is the program's word. */
+		whole = strchr(line, '\n');
+		if (!begins || !parse_area(line, &area) || area.end <= there)
 			continue;
 		if (area.start > there)
 			break;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <vmig/log.h>
+#include <vmig/region.h>
 #include <vmig/supervise.h>
 
 #include "harness.h"
@@ -65,14 +66,19 @@ __attribute__((noreturn)) static void child(int client_fd, int socket_fd, char *
 	_exit(101);
 }
 
+/* "v1+nic" and "v1-mapped+nic": by a migration region. */
 static void open_device(struct supervised *s, const char *spec)
 {
 	struct vmig_kabi_device device = { .status = &s->status, .fault = next_fault };
 	struct vmig_kabi_config config = { .n_devices = 1, .devices = &device, .own_mmap = true };
+	struct vmig_v1_config v1 = { .section = VMIG_V1_SECTION_TRAPPED };
+	const char *plus = strchr(spec, '+');
 	struct vmig_error error = { 0 };
-	bool v1 = !strncmp(spec, "v1+", 3);
-	int r = v1 ? models_open_v1(spec + 3, NULL, &s->dev, &error) : models_open(spec, &s->dev, &error);
+	int r;
 
+	if (!strncmp(spec, "v1-mapped", 9))
+		v1.section = VMIG_V1_SECTION_MAPPED;
+	r = plus ? models_open_v1(plus + 1, &v1, &s->dev, &error) : models_open(spec, &s->dev, &error);
 	ck_assert_msg(!r, "%s: %s", spec, error.text);
 	device.dev = s->dev;
 	ck_assert_int_eq(vmig_kabi_new(&config, &s->kabi), 0);
@@ -175,6 +181,7 @@ TEST(migrates_by_v2)
 TEST(migrates_by_v1)
 {
 	migrate("v1+" NIC, "save-v1", "load-v1");
+	migrate("v1-mapped+" NIC, "save-v1", "load-v1");
 }
 
 /* --- descriptors -------------------------------------------------------------------------- */
