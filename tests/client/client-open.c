@@ -66,18 +66,25 @@ void client_close(struct client *client)
 	}
 }
 
-/* The descriptor is closed: shared memory is found by what is mapped, or by a descriptor that is kept. */
+/* Shared memory begins within its mapping, which begins within its file: so that each has another offset. */
+static uint8_t *map_shared(void)
+{
+	int fd = memfd_create("client", MFD_CLOEXEC);
+	uint8_t *memory;
+
+	MUST(fd >= 0 && !ftruncate(fd, 3 * CLIENT_MEMORY));
+	memory = mmap(NULL, 2 * CLIENT_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, fd, CLIENT_MEMORY);
+	MUST(memory != MAP_FAILED);
+	return memory + CLIENT_MEMORY / 2;
+}
+
 uint8_t *client_memory(const struct client *client)
 {
 	uint8_t *memory;
-	int fd = -1;
 
-	if (!client->private) {
-		fd = memfd_create("client", MFD_CLOEXEC);
-		MUST(fd >= 0 && !ftruncate(fd, CLIENT_MEMORY));
-	}
-	memory = mmap(NULL, CLIENT_MEMORY, PROT_READ | PROT_WRITE,
-		      client->private ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+	if (!client->private)
+		return map_shared();
+	memory = mmap(NULL, CLIENT_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	MUST(memory != MAP_FAILED);
 	return memory;
 }
