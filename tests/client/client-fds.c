@@ -63,11 +63,19 @@ static void fds_dup(struct client *client)
 	MUST(fd >= 0 && answers(fd) && (fcntl(fd, F_GETFD) & FD_CLOEXEC));
 	MUST(dup2(fd, fd + 100) == fd + 100 && answers(fd + 100));
 	MUST_FAIL(dup2(fd, 20), EBADF);
-	/* Over the last descriptor of a group: it is free then. */
-	MUST(dup2(fd, group) == group && answers(group));
-	must_be_free(client);
 	MUST(!close(group) && !close(copy) && !close(fd) && !close(fd + 100));
 	MUST_FAIL(ioctl(fd, VMIG_UAPI_GET_API_VERSION), EBADF);
+}
+
+/* Over the last descriptor of a group: it is free then, and its number is another's. */
+static void fds_over(struct client *client)
+{
+	int fd = open_container(), group = open_group(client);
+
+	MUST(!answers(group));
+	MUST(dup2(fd, group) == group && answers(group));
+	must_be_free(client);
+	MUST(!close(group) && !close(fd));
 }
 
 static void fds_close(struct client *client)
@@ -86,12 +94,14 @@ static void fds_close(struct client *client)
 	client_open(client);
 	client_map(client);
 	nic_start(client);
-	client_close(client);
+	MUST(!close(client->device));
+	client->device = -1;
 	/* close() waited for the device: nothing writes here any more, though it had more to write. */
 	memset(client->memory, 0x5a, CLIENT_MEMORY);
 	usleep(30000);
 	for (size_t i = 0; i < CLIENT_MEMORY; i++)
 		MUST(client->memory[i] == 0x5a);
+	client_close(client);
 	must_be_free(client);
 }
 
@@ -262,8 +272,9 @@ static const struct {
 	const char *name;
 	void (*fn)(struct client *client);
 } tests[] = {
-	{ "dup", fds_dup },   { "close", fds_close }, { "fork", fds_fork },     { "daemon", fds_daemon },
-	{ "exec", fds_exec }, { "calls", fds_calls }, { "others", fds_others }, { "path", fds_path },
+	{ "dup", fds_dup },     { "over", fds_over },     { "close", fds_close },
+	{ "fork", fds_fork },   { "daemon", fds_daemon }, { "exec", fds_exec },
+	{ "calls", fds_calls }, { "others", fds_others }, { "path", fds_path },
 };
 
 int fds_main(struct client *client, const char *what)

@@ -194,6 +194,7 @@ TEST(migrates_by_v1)
 TEST(knows_copies_of_descriptors)
 {
 	run("fds dup");
+	run("fds over");
 }
 
 TEST(close_waits_for_the_device)
