@@ -65,6 +65,7 @@ uint64_t client_region_offset(int device, uint32_t index);
 void nic_start(struct client *client);
 /** Take @n records: each is the one that is due, and each wait ends by an interrupt. */
 void nic_take(struct client *client, uint64_t n);
+void nic_must_have_interrupted(struct client *client);
 /** What a VMM sends beside the device's own data: its memory, and the driver's place. */
 void nic_save(struct client *client, FILE *to);
 void nic_load(struct client *client, FILE *from);
