@@ -10,6 +10,8 @@
  * Each group of rows runs in two processes of its own: the runner has the user's side, the peer (which
  * it forks) the device's. Limit and candidate run between the same two processes, and move bytes between
  * memory of the same kind and size.
+ *
+ * The rows qemu-* are measured by bench/qemu.py: candidate is an unmodified QEMU, limit vmig itself.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
