@@ -40,6 +40,60 @@ t_duplicated_descriptors() {
 	[ $WAY = preload ] || skip "by seccomp, descriptors stay above 4095: cli-run-seccomp"
 	migrated $NIC --high ""
 }
+# Python: a program of another language, which has vfork(), close_range() and threads of its own.
+python() { run --device $NIC -- python3 - >out 2>err || fail "$(cat err)"; }
+t_a_child_of_vfork_closes_only_its_own() {
+	python <<'PY'
+import fcntl, os, subprocess
+container = os.open("/dev/vfio/vfio", os.O_RDWR)
+for _ in range(3):
+    subprocess.run(["true"], close_fds=True, check=True)
+    assert fcntl.ioctl(container, 0x3B64) == 0  # GET_API_VERSION
+PY
+}
+t_a_range_that_is_closed_gives_the_group_back() {
+	python <<'PY'
+import errno, os
+group = os.open("/dev/vfio/90", os.O_RDWR)
+try:
+    os.open("/dev/vfio/90", os.O_RDWR)
+    raise SystemExit("two users of a group")
+except OSError as e:
+    assert e.errno == errno.EBUSY, e
+more = os.dup(group)
+os.close(group)
+os.closerange(more, more + 10)
+again = os.open("/dev/vfio/90", os.O_RDWR)
+os.close(again)
+PY
+}
+t_signals_stay_with_the_program() {
+	python <<'PY'
+import os, signal
+group = os.open("/dev/vfio/90", os.O_RDWR)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # the program's only thread: ours are not to take it
+for _ in range(20):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert signal.sigwait({signal.SIGUSR1}) == signal.SIGUSR1
+PY
+}
+t_what_came_past_us_fails_aloud() {
+	[ $WAY = preload ] || skip "this is about LD_PRELOAD"
+	python <<'PY'
+import ctypes, os, select
+group = os.open("/dev/vfio/90", os.O_RDWR)
+buf = ctypes.create_string_buffer(16)
+libc = ctypes.CDLL(None, use_errno=True)
+for number in (0, 1):  # read and write by syscall(): no function of the C library's that is interposed
+    assert libc.syscall(number, group, buf, 16) == -1, number
+assert select.select([group], [], [], 20)[0] == [group]  # poll() does not wait for ever
+try:
+    os.lseek(group, 0, os.SEEK_SET)
+    raise SystemExit("it has a position")
+except OSError:
+    pass
+PY
+}
 t_a_flipped_bit_is_noticed() {
 	run --device $NIC -- "$CLIENT" source >stream
 	python3 - <<'PY'

@@ -55,25 +55,34 @@ int preload_file_set(int fd, struct vmig_kabi_file *file)
 	return 0;
 }
 
+/* One for all, and for ever: an eventfd that is closed leaves the sets that it is in. */
+static int ready_fd(void)
+{
+	static int ready = -1;
+	int fd = __atomic_load_n(&ready, __ATOMIC_ACQUIRE), none = -1;
+
+	if (fd >= 0)
+		return fd;
+	fd = eventfd(1, EFD_CLOEXEC);
+	if (fd < 0 ||
+	    __atomic_compare_exchange_n(&ready, &none, fd, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return fd;
+	close(fd);
+	return none; /* another thread was faster */
+}
+
 /* Readable at all times, as what has no poll() of its own: a poll() for it does not wait for ever. */
 static int make_place_holder(bool cloexec)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	int fd = epoll_create1(cloexec ? EPOLL_CLOEXEC : 0);
-	int ready = eventfd(1, EFD_CLOEXEC);
-	int saved = 0;
+	int fd = epoll_create1(cloexec ? EPOLL_CLOEXEC : 0), saved;
 
-	if (fd < 0 || ready < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, ready, &event))
-		saved = errno;
-	/* A closed eventfd leaves the set, unless there is another descriptor of it. */
-	if (saved) {
-		if (fd >= 0)
-			close(fd);
-		fd = -saved;
-	}
-	if (ready >= 0)
-		close(ready);
-	return fd;
+	if (fd >= 0 && !epoll_ctl(fd, EPOLL_CTL_ADD, ready_fd(), &event))
+		return fd;
+	saved = errno;
+	if (fd >= 0)
+		close(fd);
+	return -saved;
 }
 
 int preload_file_install(struct vmig_kabi_file *file, bool cloexec)
