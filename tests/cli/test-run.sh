@@ -286,6 +286,12 @@ t_a_leftover_of_a_killed_run() {
 	expect 0 "$VMIG" run --quiet --name "${NAME}a" --device $NIC -- true
 	[ ! -e "$dir/vmig/${NAME}a" ] || fail "the folder is left behind"
 }
+t_the_run_is_killed_and_the_command_ends() {
+	bg a "$VMIG" run --intercept="$WAY" --name "${NAME}k" --device $NIC -- bash -c 'echo "child $$"; exec sleep 1000'
+	line a '^child '
+	kill -KILL "$pid_a"
+	timeout "$WAIT" tail --pid="${REPLY#child }" -f /dev/null || fail "the command runs on"
+}
 t_old_leftovers_are_swept_up() {
 	held a --device $NIC
 	kill -KILL "$pid_a"
@@ -333,7 +339,7 @@ t_every_variant_is_interposed() {
 	[ $WAY = preload ] || skip "this is about LD_PRELOAD"
 	nm -D --defined-only "$PRELOAD" | sed -n 's/.* T \([a-z_0-9]*\).*/\1/p' | sort >ours
 	# What the C library has of this kind.
-	nm -D --defined-only "$(ldconfig -p | sed -n 's/.*x86-64.* => \(.*\/libc\.so\.6\)$/\1/p' | head -1)" |
+	nm -D --defined-only "$(ldd "$CLIENT" | sed -n 's/.*libc\.so\.6 => \([^ ]*\).*/\1/p')" |
 		sed -n 's/.* [TWi] \([a-z_0-9]*\)@@.*/\1/p' | sort >libc
 	grep -xE '(__)?(open|openat|open64|openat64)(_2)?|(__)?(p?read|p?write)(64)?(_chk)?|p?(read|write)v(64)?(v?2)?|mmap(64)?|(__)?lseek(64)?|(__)?close|close_range|closefrom|(__)?dup[23]?|(__)?fcntl(64)?|ioctl' libc >wanted
 	[ "$(wc -l <wanted)" -gt 35 ] || fail "the C library was not understood: $(tr '\n' ' ' <wanted)"

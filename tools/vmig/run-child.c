@@ -18,6 +18,7 @@
 #include "run-control.h"
 
 static sigset_t signals_before;
+static pid_t own_pid;
 
 /* What is passed on. The stop signals of a terminal reach the command by themselves. */
 static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT };
@@ -33,14 +34,13 @@ static void block_signals(sigset_t *ret)
 
 void run_child_exec(struct run *run, int report_fd)
 {
-	pid_t parent = getppid();
 	int saved;
 
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &signals_before, NULL);
 	/* Who kills the run ends the command: nobody else would. */
 	prctl(PR_SET_PDEATHSIG, run->way->orphan_signal);
-	if (getppid() != parent)
+	if (getppid() != own_pid)
 		_exit(1);
 	execvp(run->command[0], run->command);
 	saved = errno;
@@ -140,6 +140,7 @@ int run_child(struct run *run)
 	sigset_t signals;
 	int r;
 
+	own_pid = getpid();
 	block_signals(&signals);
 	loop.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (loop.signal_fd < 0)
