@@ -19,7 +19,7 @@ static ssize_t answer(int64_t r)
 /* The number is ours, but not what it stands for any more (another thread has closed it): the kernel answers. */
 static int64_t transfer_one(bool is_write, int fd, const struct iovec *iov, int64_t offset)
 {
-	struct vmig_kabi_file *file = preload_file_get(fd);
+	struct vmig_kabi_file *file = preload_file_borrow(fd);
 	uint64_t addr = (uint64_t)(uintptr_t)iov->iov_base;
 	int64_t r;
 
@@ -28,7 +28,7 @@ static int64_t transfer_one(bool is_write, int fd, const struct iovec *iov, int6
 	preload_enter();
 	r = is_write ? vmig_kabi_write(file, preload_task(), addr, iov->iov_len, offset)
 		     : vmig_kabi_read(file, preload_task(), addr, iov->iov_len, offset);
-	vmig_kabi_file_unref(file);
+	preload_file_return(fd, file);
 	preload_leave();
 	return r;
 }
@@ -72,14 +72,14 @@ static int64_t at(int64_t offset)
 
 static int ours_ioctl(int fd, unsigned long request, void *arg)
 {
-	struct vmig_kabi_file *file = preload_file_get(fd);
+	struct vmig_kabi_file *file = preload_file_borrow(fd);
 	int64_t r;
 
 	if (!file)
 		return (int)answer(-EBADF);
 	preload_enter();
 	r = vmig_kabi_ioctl(file, preload_task(), (uint32_t)request, (uint64_t)(uintptr_t)arg);
-	vmig_kabi_file_unref(file);
+	preload_file_return(fd, file);
 	preload_leave();
 	return (int)answer(r);
 }
@@ -184,7 +184,7 @@ DEFINE_VECTOR_2(pwritev64v2, true, off64_t)
 
 static void *ours_mmap(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
 {
-	struct vmig_kabi_file *file = preload_file_get(fd);
+	struct vmig_kabi_file *file = preload_file_borrow(fd);
 	uint64_t instead_offset;
 	void *p = MAP_FAILED;
 	int instead_fd;
@@ -200,7 +200,7 @@ static void *ours_mmap(void *addr, size_t len, int prot, int flags, int fd, off6
 	if (file) {
 		int saved = errno;
 
-		vmig_kabi_file_unref(file);
+		preload_file_return(fd, file);
 		errno = saved;
 	}
 	preload_leave();

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -9,40 +10,106 @@
 
 #include "preload.h"
 
-struct vmig_kabi_file *preload_files[PRELOAD_FDS_MAX];
+/*
+ * A word is a file and, above its address, how many calls have borrowed it: so one exchange both finds it and keeps it,
+ * and no call waits for another. When the word changes, what is lent becomes references of the file's own, and who
+ * brings a file back where it is not lent any more drops such a reference. Which of them is whose does not matter.
+ */
+uint64_t preload_files[PRELOAD_FDS_MAX];
 
-/* Between finding a file and counting it, it must not go. Held for a few instructions, never over a call. */
+#define LENT_SHIFT 48
+#define ONE_LENT   (1ull << LENT_SHIFT)
+#define LENT_MAX   (UINT64_MAX >> LENT_SHIFT)
+
+/* Over all changes, which are rare; never over a call. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int highest = -1; /* that was ever ours */
 static pid_t owner;      /* of the table; a child of vfork() shares it, but not our descriptors */
 
+static struct vmig_kabi_file *file_of(uint64_t word)
+{
+	return (struct vmig_kabi_file *)(uintptr_t)(word & (ONE_LENT - 1));
+}
+
+static uint64_t lent(uint64_t word)
+{
+	return word >> LENT_SHIFT;
+}
+
+static bool change(int fd, uint64_t *word, uint64_t to)
+{
+	return __atomic_compare_exchange_n(&preload_files[fd], word, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+static bool is_file(const struct vmig_kabi_file *file)
+{
+	return file && file != PRELOAD_PENDING;
+}
+
+/* Returns what was there, with the table's reference. */
 static struct vmig_kabi_file *exchange(int fd, struct vmig_kabi_file *file)
 {
 	struct vmig_kabi_file *old;
+	uint64_t word, given = 0;
 
 	pthread_mutex_lock(&lock);
-	old = preload_files[fd];
-	__atomic_store_n(&preload_files[fd], file, __ATOMIC_RELAXED);
+	word = __atomic_load_n(&preload_files[fd], __ATOMIC_ACQUIRE);
+	old = file_of(word);
+	/* Before it shows: a borrower may drop one at once. */
+	do {
+		for (; given < lent(word); given++)
+			vmig_kabi_file_ref(old);
+	} while (!change(fd, &word, (uintptr_t)file));
 	if (file && fd > highest)
-		highest = fd;
+		__atomic_store_n(&highest, fd, __ATOMIC_RELAXED);
 	if (file && !owner)
 		owner = getpid();
 	pthread_mutex_unlock(&lock);
+	for (; given > lent(word); given--)
+		vmig_kabi_file_unref(old); /* not the last */
 	return old;
+}
+
+struct vmig_kabi_file *preload_file_borrow(int fd)
+{
+	struct vmig_kabi_file *file;
+	uint64_t word;
+
+	if (!preload_is_ours(fd))
+		return NULL;
+	word = __atomic_load_n(&preload_files[fd], __ATOMIC_ACQUIRE);
+	do {
+		while (lent(word) == LENT_MAX) {
+			sched_yield();
+			word = __atomic_load_n(&preload_files[fd], __ATOMIC_ACQUIRE);
+		}
+		file = file_of(word);
+		if (!is_file(file))
+			return file ? preload_passed(fd) : NULL;
+	} while (!change(fd, &word, word + ONE_LENT));
+	return file;
+}
+
+void preload_file_return(int fd, struct vmig_kabi_file *file)
+{
+	uint64_t word = __atomic_load_n(&preload_files[fd], __ATOMIC_ACQUIRE);
+
+	while (file_of(word) == file && lent(word))
+		if (change(fd, &word, word - ONE_LENT))
+			return;
+	vmig_kabi_file_unref(file);
 }
 
 struct vmig_kabi_file *preload_file_get(int fd)
 {
-	struct vmig_kabi_file *file;
+	struct vmig_kabi_file *file = preload_file_borrow(fd);
 
-	if (!preload_is_ours(fd))
-		return NULL;
-	pthread_mutex_lock(&lock);
-	file = preload_files[fd];
-	if (file && file != PRELOAD_PENDING)
+	if (file) {
 		vmig_kabi_file_ref(file);
-	pthread_mutex_unlock(&lock);
-	return file == PRELOAD_PENDING ? preload_passed(fd) : file;
+		preload_file_return(fd, file);
+	}
+	return file;
 }
 
 int preload_file_set(int fd, struct vmig_kabi_file *file)
@@ -107,7 +174,7 @@ void preload_file_drop(int fd)
 	if (!preload_is_ours(fd) || getpid() != owner)
 		return;
 	file = exchange(fd, NULL);
-	if (file && file != PRELOAD_PENDING) {
+	if (is_file(file)) {
 		preload_enter();
 		vmig_kabi_file_unref(file);
 		preload_leave();
@@ -127,6 +194,6 @@ void preload_files_forget(void)
 {
 	pthread_mutex_init(&lock, NULL);
 	for (int fd = 0; fd <= highest; fd++)
-		preload_files[fd] = NULL;
+		preload_files[fd] = 0;
 	owner = 0;
 }

@@ -57,7 +57,8 @@ bool preload_needs_files(void);
 
 /* --- files ----------------------------------------------------------------------------------- */
 
-extern struct vmig_kabi_file *preload_files[PRELOAD_FDS_MAX];
+/* Of each descriptor; 0: it is not ours. What is in a word: files.c. */
+extern uint64_t preload_files[PRELOAD_FDS_MAX];
 /** Of a descriptor that was passed at the start and has not been used yet. */
 #define PRELOAD_PENDING ((struct vmig_kabi_file *)1)
 
@@ -66,6 +67,14 @@ static inline bool preload_is_ours(int fd)
 	return fd >= 0 && fd < PRELOAD_FDS_MAX && __atomic_load_n(&preload_files[fd], __ATOMIC_RELAXED);
 }
 
+static inline bool preload_is_pending(int fd)
+{
+	return __atomic_load_n(&preload_files[fd], __ATOMIC_ACQUIRE) == (uintptr_t)PRELOAD_PENDING;
+}
+
+/** The file that @fd stands for, for one call, which gives it back; NULL: none (any more). Never waits for another call. */
+struct vmig_kabi_file *preload_file_borrow(int fd);
+void preload_file_return(int fd, struct vmig_kabi_file *file);
 /** The file that @fd stands for, with a reference; NULL: none (any more). */
 struct vmig_kabi_file *preload_file_get(int fd);
 /** A new descriptor for @file, whose reference passes on. -EMFILE, ... */

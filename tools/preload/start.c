@@ -173,7 +173,7 @@ struct vmig_kabi_file *preload_passed(int fd)
 	kabi = preload_kabi(&error);
 	pthread_mutex_lock(&start.lock);
 	preload_enter();
-	if (preload_files[fd] != PRELOAD_PENDING)
+	if (!preload_is_pending(fd))
 		file = NULL; /* another thread was faster: ask again */
 	else if (kabi && passed && !vmig_kabi_open(kabi, preload_task(), passed->path, O_RDWR, &file))
 		preload_file_set(fd, file);
@@ -183,7 +183,7 @@ struct vmig_kabi_file *preload_passed(int fd)
 		vmig_kabi_file_ref(file);
 		return file;
 	}
-	return preload_files[fd] == PRELOAD_PENDING ? NULL : preload_file_get(fd);
+	return preload_is_pending(fd) ? NULL : preload_file_get(fd);
 }
 
 static void mark_passed(void)
