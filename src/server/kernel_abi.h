@@ -323,10 +323,11 @@ uint64_t vmig_kabi_as_drop(struct vmig_kabi_as *as, uint64_t iova, uint64_t last
 /* Dirty tracking of an address space, in pages of VMIG_KABI_PAGE. With as->lock. */
 int vmig_kabi_track_start(struct vmig_kabi_as *as);
 void vmig_kabi_track_stop(struct vmig_kabi_as *as);
-/** A device comes or goes, or has been reset, while it is tracked. */
+/** A device comes or goes while it is tracked. */
 int vmig_kabi_track_user(struct vmig_kabi_as *as, struct vmig_kabi_user *user);
 void vmig_kabi_track_leave(struct vmig_kabi_as *as, struct vmig_kabi_user *user);
-void vmig_kabi_track_reset(struct vmig_kabi_slot *slot);
+/** A device has been reset. Without as->lock. */
+void vmig_kabi_track_reset(struct vmig_kabi_as *as, struct vmig_kabi_slot *slot);
 
 #define VMIG_KABI_REPORT_KEEP (1u << 0) /* the bits stay set */
 #define VMIG_KABI_REPORT_ADD  (1u << 1) /* bits are set in the program's bitmap, else it is overwritten */

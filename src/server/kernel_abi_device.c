@@ -13,7 +13,8 @@
 
 /* --- open and close ----------------------------------------------------------------------- */
 
-static int do_reset(struct vmig_kabi_slot *slot)
+/** @as: what it is attached to, or NULL. */
+static int do_reset(struct vmig_kabi_slot *slot, struct vmig_kabi_as *as)
 {
 	int r = vmig_device_reset(slot->dev);
 
@@ -22,12 +23,13 @@ static int do_reset(struct vmig_kabi_slot *slot)
 	pthread_mutex_lock(&slot->lock);
 	slot->logging = false;
 	pthread_mutex_unlock(&slot->lock);
-	vmig_kabi_track_reset(slot);
+	if (as)
+		vmig_kabi_track_reset(as, slot);
 	vmig_kabi_note_reset(slot);
 	return r;
 }
 
-/** The first user of a device finds it as after power-on. With kabi->lock. */
+/** The first user of a device finds it as after power-on; it is attached to nothing yet. With kabi->lock. */
 static int first_open(struct vmig_kabi_slot *slot)
 {
 	uint32_t state = VMIG_STATE_RUNNING;
@@ -37,7 +39,7 @@ static int first_open(struct vmig_kabi_slot *slot)
 		dirty |= state != VMIG_STATE_RUNNING;
 	slot->used = true;
 	if (dirty && (slot->info.flags & VMIG_DEVICE_FLAG_RESET)) {
-		int r = do_reset(slot);
+		int r = do_reset(slot, NULL);
 
 		if (r < 0)
 			return r;
@@ -238,12 +240,23 @@ static int64_t get_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
 
 static int reset_device(struct vmig_kabi_slot *slot)
 {
+	struct vmig_kabi_as *as;
 	int r;
 
 	if (!(slot->info.flags & VMIG_DEVICE_FLAG_RESET))
 		return -EINVAL;
 	r = vmig_kabi_fault(slot, VMIG_KABI_FAULT_RESET, VMIG_STATE_NONE, 0);
-	return r < 0 ? r : do_reset(slot);
+	if (r < 0)
+		return r;
+	/* Another thread may detach it meanwhile. */
+	pthread_mutex_lock(&slot->kabi->lock);
+	as = slot->as;
+	if (as)
+		vmig_kabi_as_ref(as);
+	pthread_mutex_unlock(&slot->kabi->lock);
+	r = do_reset(slot, as);
+	vmig_kabi_as_unref(as);
+	return r;
 }
 
 static int64_t reset(struct vmig_kabi_ctx *ctx, uint64_t arg)

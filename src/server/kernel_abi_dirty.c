@@ -280,12 +280,8 @@ void vmig_kabi_track_leave(struct vmig_kabi_as *as, struct vmig_kabi_user *user)
 }
 
 /* A reset has stopped the device's log and dropped what was in it. */
-void vmig_kabi_track_reset(struct vmig_kabi_slot *slot)
+void vmig_kabi_track_reset(struct vmig_kabi_as *as, struct vmig_kabi_slot *slot)
 {
-	struct vmig_kabi_as *as = slot->as;
-
-	if (!as)
-		return;
 	pthread_mutex_lock(&as->lock);
 	for (uint32_t i = 0; i < as->n_users && as->tracks; i++) {
 		if (as->users[i].slot != slot)

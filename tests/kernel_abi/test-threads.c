@@ -203,7 +203,44 @@ TEST(calls_of_all_kinds_run_beside_each_other)
 	vmm_done(&vmm);
 }
 
+static void *reset_again(void *opaque)
+{
+	struct beside *b = opaque;
+
+	while (!atomic_load(&b->stop))
+		ck_assert_int_eq(way_ioctl(&b->vmm->way, b->fd, VMIG_UAPI_DEVICE_RESET, NULL), 0);
+	return NULL;
+}
+
+TEST(a_device_is_reset_while_it_moves_from_space_to_space)
+{
+	struct vmig_uapi_iommufd_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct vmig_uapi_iommufd_hwpt_set_dirty_tracking track = { .size = sizeof(track), .flags = 1 };
+	struct vmig_uapi_device_attach_iommufd_pt pt = { .argsz = sizeof(pt) };
+	struct beside b = { 0 };
+	pthread_t thread;
+	struct vmm vmm;
+
+	vmm_init(&vmm, NULL, "toy", NULL);
+	vmm_open_iommufd(&vmm);
+	ck_assert_int_eq(vmm_map(&vmm, BASE, 0, 64 * PAGE), 0);
+	track.hwpt_id = vmm.hwpt[0];
+	ck_assert_int_eq(way_ioctl(&vmm.way, vmm.iommufd, VMIG_UAPI_IOMMUFD_HWPT_SET_DIRTY_TRACKING, &track),
+			 0);
+	b.vmm = &vmm;
+	b.fd = vmm.fd[0];
+	ck_assert_int_eq(pthread_create(&thread, NULL, reset_again, &b), 0);
+	for (int i = 0; i < 50; i++) {
+		ck_assert_int_eq(way_ioctl(&vmm.way, vmm.iommufd, VMIG_UAPI_IOMMUFD_IOAS_ALLOC, &alloc), 0);
+		pt.pt_id = i & 1 ? vmm.hwpt[0] : alloc.out_ioas_id;
+		ck_assert_int_eq(way_ioctl(&vmm.way, vmm.fd[0], VMIG_UAPI_DEVICE_ATTACH_IOMMUFD_PT, &pt), 0);
+	}
+	atomic_store(&b.stop, true);
+	pthread_join(thread, NULL);
+	vmm_done(&vmm);
+}
+
 HARNESS("kernel-abi-threads", T(a_reader_goes_on_while_the_device_walks),
 	T(a_reader_whose_device_is_reset_or_closed_is_told),
 	T(mappings_change_and_are_reported_while_two_devices_write),
-	T(calls_of_all_kinds_run_beside_each_other))
+	T(calls_of_all_kinds_run_beside_each_other), T(a_device_is_reset_while_it_moves_from_space_to_space))
