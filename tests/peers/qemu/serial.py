@@ -67,9 +67,10 @@ class SerialVm(Vm):
         self.qmp = Qmp(f"{self.at}.qmp", self.alive)
 
     def _qemu(self, incoming):
+        self.ram = RAM - 8192 if self.cell.v1 else RAM  # see RAM_7_2 in vm.py
         words = qemu_command(self.cell.qemu) + ["-machine", "q35,accel=tcg,memory-backend=ram", "-cpu", "max"]
-        words += ["-m", f"{RAM >> 20}M"]
-        words += ["-object", f"memory-backend-file,id=ram,size={RAM},mem-path={self.at}.ram,share=on"]
+        words += ["-m", f"{self.ram >> 10}K"]
+        words += ["-object", f"memory-backend-file,id=ram,size={self.ram},mem-path={self.at}.ram,share=on"]
         words += ["-nodefaults", "-display", "none", "-vga", "none", "-monitor", "none"]
         words += ["-kernel", os.environ["KERNEL"], "-initrd", os.environ["INITRD"]]
         words += ["-append", "console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable no_timer_check oops=panic"]
@@ -212,7 +213,7 @@ def move(cell, folder):
     pair.check_characters(destination)
     pair.check_events()
     pair.check_phases(*((V1_SOURCE, V1_DESTINATION) if cell.v1 else PHASES["nic"]))
-    pair.facts.append(pair.resets())
+    pair.check_resets()
     pair.end()
     return pair
 
