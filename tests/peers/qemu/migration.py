@@ -67,8 +67,8 @@ class Pair(Found):
 
     # --- moving ---
 
-    def set_up(self, bandwidth=10 << 30, downtime=None, pause=False, flip=None):
-        """Capabilities of both sides; the destination listens. pause: before the switch-over; flip: see proxy.py."""
+    def set_up(self, bandwidth=10 << 30, downtime=None, pause=False, proxy=None):
+        """Capabilities of both sides; the destination listens. pause: before the switch-over; proxy: what one is to do, see proxy.py."""
         cell = self.cell
         names = ["events", "return-path"]
         if cell.qemu != "7.2":
@@ -90,8 +90,8 @@ class Pair(Found):
         listen = f"{self.folder}/m{self.n}"
         self.uri = f"unix:{listen}"
         self.destination.qmp.do("migrate-incoming", uri=self.uri)
-        if flip:
-            self.proxy = Proxy(f"{listen}p", listen, flip)
+        if proxy:
+            self.proxy = Proxy(f"{listen}p", listen, proxy)
             self.uri = f"unix:{listen}p"
 
     def start(self):

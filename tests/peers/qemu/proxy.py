@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""proxy - between source and destination of a migration: passes everything on, and flips one bit of one device's data."""
+"""proxy - between source and destination of a migration: passes everything on, but for one thing."""
 import os
 import socket
 import threading
@@ -11,10 +11,11 @@ PAGES = b"VMDS\x02\x00\x01\x00"
 
 class Proxy:
     """what: "data" flips a bit of a page of the device's state, which nothing in the stream guards; "header" one of a
-    frame's header, which the device must refuse. One bit in all, in the third such frame."""
+    frame's header, which the device must refuse. One bit in all, in the third such frame. "mute": as long as mute is set,
+    nothing of what the destination says arrives."""
 
     def __init__(self, listen, to, what):
-        self.to, self.what, self.seen, self.done = to, what, 0, False
+        self.to, self.what, self.seen, self.done, self.mute = to, what, 0, what == "mute", False
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(listen)
         os.chmod(listen, 0o777)
@@ -49,7 +50,8 @@ class Proxy:
                 data = source.recv(1 << 20)
                 if not data:
                     break
-                destination.sendall(self._flip(data) if forward and not self.done else data)
+                if forward or not self.mute:
+                    destination.sendall(self._flip(data) if forward and not self.done else data)
         except OSError:
             pass
         for end in (source, destination):
