@@ -82,9 +82,9 @@ const struct tool_verb tool_trace = {
 		"long the answer took, the thread, the device's number, the call and its result. A reader "
 		"that is "
 		"too slow loses calls\n"
-		"and is told how many. --json prints one object a line: {\"call\": ...}, {\"lost\": N}, "
-		"{\"end\": "
-		"STATUS}.",
+		"and is told how many. Accesses to the data section of v1 are there only while somebody "
+		"traces.\n"
+		"--json prints one object a line: {\"call\": ...}, {\"lost\": N}, {\"end\": STATUS}.",
 	.example = "vmig trace run:vm1",
 	.options = TOOL_OPT_JSON,
 	.min_words = 1,
