@@ -176,7 +176,7 @@ t_trace_into_a_file() {
 }
 t_data_of_v1_is_traced_while_somebody_looks() {
 	run --trace "$PWD/calls" --device $NIC,v1=on,v1-section=trapped -- "$CLIENT" source --v1 >stream
-	has calls 'read region 9 \+ 0x1000, [0-9]+ bytes'
+	has calls 'read region 9 \+ 0x20, [0-9]+ bytes'
 }
 t_a_client_that_does_not_read_holds_up_nothing() {
 	held a --device $NIC
