@@ -44,7 +44,7 @@ struct vmig_supervise;
  * Can programs be supervised by this process? 0, or -errno:
  *   -EOPNOTSUPP  this kernel has no user notification that can give descriptors (Linux 5.9)
  *   -EBUSY       this process is itself supervised: there is one listener for a process
- *   -EMFILE      the hard limit of open files is below VMIG_SUPERVISE_FD_END
+ *   -EMFILE      the hard limit of open files is below VMIG_SUPERVISE_FD_END, and cannot be raised
  *   another      a sandbox forbids it, or there is no /proc
  * Starts a process for a moment.
  */

@@ -41,7 +41,9 @@
 /* Programs that are supervised (vmig/supervise.h). */
 #define VMIG_LIMIT_SUPERVISE_THREADS 256u  /* calls that are answered at one time; more wait */
 #define VMIG_LIMIT_SUPERVISED        1024u /* processes, looked through for open descriptors */
-#define VMIG_LIMIT_PROC_LINE         4608u /* of /proc/PID/maps: a path and its front */
+#define VMIG_LIMIT_SUPERVISE_COPY                                                                            \
+	(32u << 20)                /* bytes of memory that a device only reads, copied to where it can */
+#define VMIG_LIMIT_PROC_LINE 4608u /* of /proc/PID/maps: a path and its front */
 
 /* A descriptor (its JSON: VMIG_DESCRIPTOR_MAX). */
 #define VMIG_LIMIT_DESCRIPTOR_ENTRIES    4096u

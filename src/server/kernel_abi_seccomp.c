@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "base/log.h"
+#include "server/kernel_abi.h"
 #include "server/kernel_abi_seccomp.h"
 
 #define TICK_MS 1000
@@ -293,6 +294,14 @@ static int start(struct vmig_supervise *sv, int socket_fd)
 	return r;
 }
 
+static bool takes_addresses_only(const struct vmig_kabi *kabi)
+{
+	for (uint32_t i = 0; i < kabi->config.n_devices; i++)
+		if (!(kabi->slots[i].info.dma_kinds & (VMIG_DMA_KIND_FD | VMIG_DMA_KIND_MESSAGE)))
+			return true;
+	return false;
+}
+
 int vmig_supervise_new(struct vmig_kabi *kabi, int socket_fd, struct vmig_supervise **ret)
 {
 	struct vmig_supervise *sv = calloc(1, sizeof(*sv));
@@ -301,6 +310,7 @@ int vmig_supervise_new(struct vmig_kabi *kabi, int socket_fd, struct vmig_superv
 	if (!sv)
 		return -ENOMEM;
 	sv->kabi = kabi;
+	sv->needs_address = takes_addresses_only(kabi);
 	sv->listener = sv->stop_fd = -1;
 	sv->next_fd = VMIG_SUPERVISE_FD;
 	pthread_mutex_init(&sv->recv_lock, NULL);

@@ -69,11 +69,12 @@ struct sv_thread {
 struct vmig_supervise {
 	struct vmig_kabi *kabi;
 	int listener, stop_fd;
+	bool needs_address; /* one of the devices reaches memory of this process only */
 	pthread_t keeper;
 
 	pthread_mutex_t recv_lock;
 	atomic_int n_idle;
-	atomic_bool stopping, said_memory, said_low, said_foreign, said_full;
+	atomic_bool stopping, said_memory, said_low, said_copy, said_foreign, said_full;
 
 	pthread_mutex_t close_lock;
 

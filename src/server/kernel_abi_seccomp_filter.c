@@ -206,10 +206,10 @@ static int raise_limit(void)
 		return -errno;
 	if (limit.rlim_cur >= VMIG_SUPERVISE_FD_END)
 		return 0;
-	if (limit.rlim_max < VMIG_SUPERVISE_FD_END)
-		return -EMFILE;
 	limit.rlim_cur = VMIG_SUPERVISE_FD_END;
-	return setrlimit(RLIMIT_NOFILE, &limit) ? -errno : 0;
+	limit.rlim_max = MAX(limit.rlim_max,
+			     limit.rlim_cur); /* the kernel's own is 4096; with privilege it can be raised */
+	return setrlimit(RLIMIT_NOFILE, &limit) ? -EMFILE : 0;
 }
 
 static int send_fd(int socket_fd, int fd)

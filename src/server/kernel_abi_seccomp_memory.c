@@ -376,6 +376,32 @@ static void map_file(struct dma *dma, uint64_t len, struct vmig_dma *ret)
 	dma->map_len = (size_t)len;
 }
 
+/*
+ * For a device that takes addresses only. What it only reads, as a VMM's ROMs, is there as it is now: the kernel would
+ * show later changes too, but nothing else can be had of memory of the program's own.
+ */
+static int copy_here(struct dma *dma, uint64_t len, struct vmig_dma *ret)
+{
+	struct vmig_supervise *sv = dma->sv;
+	void *map;
+
+	if (!sv->needs_address || ret->vaddr || (ret->prot & VMIG_DMA_WRITE) ||
+	    len > VMIG_LIMIT_SUPERVISE_COPY)
+		return 0;
+	map = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	dma->map = map;
+	dma->map_len = (size_t)len;
+	if (pread(dma->process->fd, map, (size_t)len, (off_t)dma->addr) != (ssize_t)len)
+		return -EFAULT;
+	ret->vaddr = map;
+	if (!atomic_exchange(&sv->said_copy, true))
+		vmig_log(VMIG_LOG_INFO, "seccomp: memory that a device only reads is given to it as it was "
+					"when it was mapped");
+	return 0;
+}
+
 int sv_memory(struct vmig_kabi_task *task, uint64_t addr, uint64_t len, struct vmig_dma *ret,
 	      void **ret_release)
 {
@@ -388,13 +414,14 @@ int sv_memory(struct vmig_kabi_task *task, uint64_t addr, uint64_t len, struct v
 	*dma = (struct dma){ .sv = call->sv, .iova = ret->iova, .addr = addr };
 	dma->io = (struct vmig_dma_io){ .read = dma_read, .write = dma_write, .opaque = dma };
 	r = reach(call, dma, len, ret);
+	if (!r && dma->file)
+		map_file(dma, len, ret);
+	r = r ? r : copy_here(dma, len, ret);
 	if (r) {
 		sv_release(dma);
 		return r;
 	}
 	ret->io = &dma->io;
-	if (dma->file)
-		map_file(dma, len, ret);
 	*ret_release = dma;
 	return 0;
 }
