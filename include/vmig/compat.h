@@ -13,7 +13,8 @@
  *
  * An entry accepts a device when every attribute of either is met. A value is a set ("none, ppgtt" or an array); the
  * source's must be contained in what is accepted. The attribute "version" (and {"version": "x.y.z"} for any) goes by
- * x.y.z: the major must be equal, an older minor is accepted, the bugfix number only ranks. {"min": N, "max": N} takes
+ * x.y.z: the major must be equal, an older minor is accepted (in a list of targets: a newer one), the bugfix number only
+ * ranks. {"min": N, "max": N} takes
  * numbers, {"any": true} everything.
  *
  * Pure: no I/O, no device. Threads: descriptors are constant once made.
@@ -93,7 +94,7 @@ struct vmig_compat_options {
 /**
  * May @source's state go into @destination?
  * Returns 0 and an answer (free it), or, with *ret_error.text (may be NULL):
- *   -EDOM    two values cannot be compared: a number is demanded and the value is none, or a version
+ *   -EDOM    no entry accepts, and two values cannot be compared: a number is demanded and the value is none, or a version
  *   -ENOMEM
  */
 int vmig_compat_check(const struct vmig_descriptor *source, const struct vmig_descriptor *destination,

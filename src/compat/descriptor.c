@@ -50,6 +50,24 @@ static int compare_items(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Names and values are shown to people, on terminals. */
+static bool has_control(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f ||
+		    (text[i] == '\xc2' && i + 1 < len && (unsigned char)text[i + 1] < 0xa0))
+			return true;
+	return false;
+}
+
+/* What is quoted in an error came from whoever wrote the descriptor, and may be cut within a character. */
+static void make_plain(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 static int add_item(const struct place *at, struct vmig_value *value, const char *text, size_t len)
 {
 	char **items;
@@ -62,6 +80,8 @@ static int add_item(const struct place *at, struct vmig_value *value, const char
 		len--;
 	if (!len)
 		return bad(at, -EBADMSG, "an empty value");
+	if (has_control(text, len))
+		return bad(at, -EBADMSG, "a control character");
 	if (len > VMIG_LIMIT_DESCRIPTOR_TEXT)
 		return bad(at, -E2BIG, "a value of more than %u bytes", VMIG_LIMIT_DESCRIPTOR_TEXT);
 	if (value->n_items == VMIG_LIMIT_DESCRIPTOR_SET)
@@ -290,7 +310,9 @@ static int read_entry(struct place *at, json_t *json, bool rules, struct vmig_en
 		struct vmig_attribute *attribute = &entry->attributes[entry->n++];
 
 		at->attribute = name;
-		if (!*name || strlen(name) > VMIG_LIMIT_DESCRIPTOR_TEXT)
+		if (has_control(name, strlen(name)))
+			r = bad(at, -EBADMSG, "a control character in an attribute's name");
+		else if (!*name || strlen(name) > VMIG_LIMIT_DESCRIPTOR_TEXT)
 			r = bad(at, -EBADMSG, "an attribute's name has 1 to %u bytes",
 				VMIG_LIMIT_DESCRIPTOR_TEXT);
 		attribute->name = r ? NULL : strdup(name);
@@ -428,15 +450,19 @@ int vmig_descriptor_parse(const char *text, size_t len, struct vmig_descriptor *
 	if (len > VMIG_DESCRIPTOR_MAX)
 		return vmig_fault(error, -E2BIG, "descriptor", "longer than %u bytes", VMIG_DESCRIPTOR_MAX);
 	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
-	if (!root)
-		return vmig_fault(error, -EBADMSG, "descriptor", "line %d, column %d: %s", where.line,
-				  where.column, where.text);
+	if (!root) {
+		vmig_fault(error, -EBADMSG, "descriptor", "line %d, column %d: %s", where.line, where.column,
+			   where.text);
+		make_plain(error->text);
+		return -EBADMSG;
+	}
 	d = calloc(1, sizeof(*d));
 	r = d ? read_root(root, d, error) : -ENOMEM;
 	json_decref(root);
 	if (r == -ENOMEM)
 		vmig_fault(error, r, "descriptor", "no memory");
 	if (r) {
+		make_plain(error->text);
 		vmig_descriptor_free(d);
 		return r;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One device against a list, attribute by attribute; who is asked; and how candidates rank. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 struct matching {
 	const struct vmig_compat_options *options;
+	bool targets; /* the list names readers of the state, not writers */
 	struct vmig_compat_row *rows;
 	size_t n_rows, n_bad;
 	struct vmig_error *error;
@@ -78,6 +80,8 @@ add_row(struct matching *m, const char *name, const struct vmig_value *has, cons
 static int cannot_compare(struct matching *m, const char *name, const struct vmig_value *has,
 			  const struct vmig_value *accepted, const char *what)
 {
+	if (ignored(m, name))
+		return add_row(m, name, has, accepted, VMIG_COMPAT_DIFFERS, "cannot be compared");
 	return vmig_fault(m->error, -EDOM, "compat",
 			  "\"%.60s\": \"%.60s\" is held against \"%.60s\", but is no %s", name, has->text,
 			  accepted->text, what);
@@ -124,20 +128,25 @@ static int match_range(struct matching *m, const char *name, const struct vmig_v
 static int match_version(struct matching *m, const char *name, const struct vmig_value *has,
 			 const struct vmig_value *accepted)
 {
-	const struct vmig_version *ours = &accepted->version;
+	const struct vmig_version *listed = &accepted->version, *writer, *reader;
 	struct vmig_version theirs = has->version;
 
 	if (has->kind == VMIG_VALUE_SET && (has->n_items != 1 || !vmig_version_parse(has->items[0], &theirs)))
 		return cannot_compare(m, name, has, accepted, "version x.y.z");
-	if (theirs.major != ours->major)
+	writer = m->targets ? listed : &theirs;
+	reader = m->targets ? &theirs : listed;
+	if (writer->major != reader->major)
 		return add_row(m, name, has, accepted, VMIG_COMPAT_DIFFERS,
 			       "another major version: there is no compatibility across");
-	if (theirs.minor > ours->minor)
-		return add_row(m, name, has, accepted, VMIG_COMPAT_DIFFERS,
-			       "a newer minor version: an older one cannot know it");
+	if (writer->minor > reader->minor)
+		return add_row(m, name, has, accepted, VMIG_COMPAT_DIFFERS, "%s",
+			       m->targets ? "an older minor version: it cannot know the newer one"
+					  : "a newer minor version: an older one cannot know it");
+	if (writer->minor == reader->minor)
+		return add_row(m, name, has, accepted, VMIG_COMPAT_OK, "the same major and minor version");
 	return add_row(m, name, has, accepted, VMIG_COMPAT_OK, "%s",
-		       theirs.minor < ours->minor ? "an older minor version, which a newer one accepts"
-						  : "the same major and minor version");
+		       m->targets ? "a newer minor version, which accepts an older one"
+				  : "an older minor version, which a newer one accepts");
 }
 
 static int match_value(struct matching *m, const char *name, const struct vmig_value *has,
@@ -197,33 +206,49 @@ static bool keep_better(struct matching *best, struct matching *m, bool first)
 	if (better) {
 		drop = *best;
 		*best = *m;
+		best->error = drop.error;
 	}
 	rows_free(drop.rows, drop.n_rows);
 	return better;
 }
 
-/* A device may be several things at once ("self" with several entries): one that is accepted is enough. */
+/*
+ * A device may be several things at once ("self" with several entries): one that is accepted is enough. What cannot be
+ * compared with one entry may be meant for another: it is an error only where none accepts, in whatever order they stand.
+ */
 static int match_list(struct matching *best, const struct vmig_entries *self, const struct vmig_entries *list,
 		      uint32_t *ret_entry)
 {
+	struct vmig_error first_error = { 0 };
 	bool first = true;
+	int failed = 0;
 
 	*ret_entry = 0;
 	for (size_t i = 0; i < list->n && (first || best->n_bad); i++) {
 		for (size_t j = 0; j < self->n && (first || best->n_bad); j++) {
-			struct matching m = { .options = best->options, .error = best->error };
+			struct matching m = { .options = best->options,
+					      .targets = best->targets,
+					      .error = failed ? best->error : &first_error };
 			int r = match_entry(&m, &self->entries[j], &list->entries[i]);
 
 			if (r) {
 				rows_free(m.rows, m.n_rows);
-				return r;
+				if (r != -EDOM)
+					return r;
+				failed = r;
+				continue;
 			}
 			if (keep_better(best, &m, first))
 				*ret_entry = (uint32_t)i + 1;
 			first = false;
 		}
 	}
-	return 0;
+	if (!failed || (!first && !best->n_bad)) {
+		*best->error = (struct vmig_error){ .from = UINT32_MAX, .to = UINT32_MAX };
+		return 0;
+	}
+	*best->error = first_error;
+	return failed;
 }
 
 /* --- who is asked ------------------------------------------------------------------------------- */
@@ -279,7 +304,9 @@ static int ask(const struct vmig_descriptor *device, const struct vmig_entries *
 	       enum vmig_compat_side side, const struct vmig_compat_options *options,
 	       struct vmig_compat_answer *answer, struct vmig_error *error)
 {
-	struct matching best = { .options = options, .error = error };
+	struct matching best = { .options = options,
+				 .targets = side == VMIG_COMPAT_SOURCE && !options->symmetric,
+				 .error = error };
 	int r = match_list(&best, &device->self, list, &answer->entry);
 
 	answer->rows = best.rows;

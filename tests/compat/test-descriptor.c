@@ -179,6 +179,20 @@ TEST(the_size_has_a_limit)
 	free(text);
 }
 
+/* A descriptor may come from a device or a peer, and what it says is shown on a terminal. */
+TEST(control_characters_are_refused)
+{
+	refused("{\"self\":[{\"a\":\"x\\u001b[2J\"}]}", -EBADMSG, "a control character");
+	refused("{\"self\":[{\"a\":\"x\\u007f\"}]}", -EBADMSG, "a control character");
+	refused("{\"self\":[{\"a\":\"x\\u009b2J\"}]}", -EBADMSG, "a control character");
+	refused("{\"self\":[{\"a\":[\"x\", \"y\\nz\"]}]}", -EBADMSG, "a control character");
+	refused("{\"self\":[{\"a\\u001b\":\"x\"}]}", -EBADMSG, "\"a?\": a control character");
+	refused("{\"self\":[{\"version\":\"\\u001b\"}]}", -EBADMSG, "\"?\" is not a version");
+	refused("{\"self\":[{\"a\":\"1\"}],\"\\u001b\":[]}", -EBADMSG, "unknown key \"?\"");
+	refused("{\"self\":[{\"a\":\"1\"}],\x1b[2J", -EBADMSG, "line 1, column ");
+	ck_assert_int_eq(parse("{\"self\":[{\"a\":\"\\u00a0\\u00e9\"}]}", NULL), 0);
+}
+
 TEST(deep_nesting_is_an_error)
 {
 	char *text = malloc(400001);
@@ -192,4 +206,5 @@ TEST(deep_nesting_is_an_error)
 
 HARNESS("compat.descriptor", T(takes_self_alone), T(json_faults_have_line_and_column),
 	T(shape_faults_name_the_place), T(a_value_that_cannot_be_compared_is_an_error), T(a_rule_is_checked),
-	T(limits), T(the_length_of_a_text_has_a_limit), T(the_size_has_a_limit), T(deep_nesting_is_an_error))
+	T(limits), T(the_length_of_a_text_has_a_limit), T(the_size_has_a_limit),
+	T(control_characters_are_refused), T(deep_nesting_is_an_error))

@@ -145,6 +145,61 @@ TEST(who_decides)
 	ck_assert_int_eq(ask(SELF("1"), SELF("2"), NULL, &side, NULL), 0);
 }
 
+/* A list of targets names who would read the state: of versions the newer one may, and the older one may not. */
+TEST(versions_of_targets)
+{
+	static const struct {
+		const char *target;
+		int answer;
+		const char *reason;
+	} rows[] = {
+		{ "4.5.0", 1, "accepts it" },    { "4.5.9", 1, "accepts it" },
+		{ "4.6.0", 1, "accepts it" },    { "4.4.9", 0, "older minor version: it cannot know" },
+		{ "3.9.9", 0, "another major" }, { "5.0.0", 0, "another major" },
+	};
+	const char *source = "{\"self\":[{\"version\":\"4.5.6\"}],\"compatible\":[{\"version\":\"4.5.6\"}]}";
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		enum vmig_compat_side side;
+		char target[64], reason[256];
+
+		snprintf(target, sizeof(target), "{\"self\":[{\"version\":\"%s\"}]}", rows[i].target);
+		ck_assert_msg(ask(source, target, NULL, &side, reason) == rows[i].answer &&
+				      strstr(reason, rows[i].reason),
+			      "%s: %s", rows[i].target, reason);
+		ck_assert_int_eq(side, VMIG_COMPAT_SOURCE);
+	}
+}
+
+/* What cannot be compared with an entry that was meant for another device is no error where one accepts. */
+TEST(the_order_of_entries_does_not_matter)
+{
+	const char *source = "{\"self\":[{\"driver\":\"y\",\"queues\":\"many\"}]}";
+	const char *number = "{\"driver\":\"x\",\"queues\":{\"min\":1}}",
+		   *word = "{\"driver\":\"y\",\"queues\":\"many\"}",
+		   *other = "{\"driver\":\"z\",\"queues\":\"few\"}";
+	const struct {
+		const char *one, *two;
+		int answer;
+	} rows[] = { { number, word, 1 },
+		     { word, number, 1 },
+		     { number, other, -EDOM },
+		     { other, number, -EDOM },
+		     { number, number, -EDOM } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[512], reason[256];
+		int r;
+
+		snprintf(text, sizeof(text), "{\"self\":[{\"a\":\"1\"}],\"compatible\":[%s,%s]}", rows[i].one,
+			 rows[i].two);
+		r = ask(source, text, NULL, NULL, reason);
+		ck_assert_msg(r == rows[i].answer, "row %zu: %d %s", i, r, reason);
+		if (r < 0)
+			ck_assert_ptr_nonnull(strstr(reason, "is no number"));
+	}
+}
+
 TEST(symmetric_asks_both)
 {
 	const struct vmig_compat_options both = { .symmetric = true };
@@ -168,6 +223,11 @@ TEST(ignored_attributes_do_not_count)
 	const char *destination = "{\"self\":[{\"a\":\"1\"}],\"compatible\":[{\"a\":\"1\",\"c\":\"3\"}]}";
 
 	ck_assert_int_eq(ask(source, destination, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(ask(source, destination, &options, NULL, NULL), 1);
+	/* Nor is it an error that they cannot be compared. */
+	source = "{\"self\":[{\"a\":\"1\",\"b\":\"x\"}]}";
+	destination = "{\"self\":[{\"a\":\"1\"}],\"compatible\":[{\"a\":\"1\",\"b\":{\"min\":1}}]}";
+	ck_assert_int_eq(ask(source, destination, NULL, NULL, NULL), -EDOM);
 	ck_assert_int_eq(ask(source, destination, &options, NULL, NULL), 1);
 }
 
@@ -223,5 +283,6 @@ TEST(rank)
 			      order[i]);
 }
 
-HARNESS("compat.rules", T(values_and_rules), T(versions), T(who_decides), T(symmetric_asks_both),
-	T(ignored_attributes_do_not_count), T(the_nearest_entry_is_shown), T(rank))
+HARNESS("compat.rules", T(values_and_rules), T(versions), T(who_decides), T(versions_of_targets),
+	T(the_order_of_entries_does_not_matter), T(symmetric_asks_both), T(ignored_attributes_do_not_count),
+	T(the_nearest_entry_is_shown), T(rank))
