@@ -108,6 +108,11 @@ static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 	/* A device that fails to give data may be in ERROR by now: it will be asked. */
 	if (ev->code && (ev->job == VMIG_JOB_PUMP || ev->job == VMIG_JOB_SIZES))
 		dev->state = VMIG_STATE_NONE;
+	/* Nor is one that does not come back from being asked where it was left: in whatever phase that is heard. */
+	if (ev->code && (ev->job == VMIG_JOB_DESCRIBE || ev->job == VMIG_JOB_JUDGE)) {
+		dev->state = VMIG_STATE_NONE;
+		dev->moved = true;
+	}
 }
 
 /* Failures that the stage itself judges: estimates, and the release of a source that is needed no more. */

@@ -106,6 +106,15 @@ static void judged(struct vmig_core *core, const struct vmig_core_event *ev)
 	const char *line = ev->text ? ev->text : "";
 
 	core->result.resets += ev->resets;
+	if (ev->code) {
+		vmig_core_device_reason(core, ev->device, ev->code,
+					"does not come back from judging the offer", ev->text);
+		vmig_core_fail(core, VMIG_NOT_DONE);
+		return;
+	}
+	/* A no is one, whether it has words or not. */
+	if (ev->verdict == VMIG_VERDICT_NO && !*line)
+		line = "it is not compatible, and does not say why";
 	core->devices[ev->device].judged = ev->verdict != VMIG_VERDICT_NONE;
 	while (ev->verdict == VMIG_VERDICT_NO && *line) {
 		int len = (int)strcspn(line, "\n");

@@ -155,10 +155,21 @@ static enum vmig_verdict judge_descriptors(struct vmig_worker *w)
 	struct vmig_descriptor *theirs = NULL, *ours = NULL;
 	enum vmig_verdict verdict = VMIG_VERDICT_NO;
 	_autofree_ char *own = NULL;
+	char why[VMIG_DRIVER_TEXT];
 	struct vmig_error error;
+	int r;
 
-	if (!w->papers.descriptor || vmig_device_query_descriptor(w->dev, &own))
+	if (!w->papers.descriptor)
 		return VMIG_VERDICT_NONE;
+	r = vmig_device_query_descriptor(w->dev, &own);
+	if (r == -EOPNOTSUPP)
+		return VMIG_VERDICT_NONE;
+	/* One that publishes a descriptor and cannot be read is not judged by less. */
+	if (r) {
+		vmig_driver_words(w->dev, r, why);
+		say(w, "its descriptor here cannot be had: %s", why);
+		return VMIG_VERDICT_NO;
+	}
 	if (vmig_descriptor_parse(w->papers.descriptor, strlen(w->papers.descriptor), &theirs, &error))
 		say(w, "the source's descriptor is none: %s", error.text);
 	else if (vmig_descriptor_parse(own, strlen(own), &ours, &error))
@@ -173,6 +184,7 @@ static enum vmig_verdict judge_descriptors(struct vmig_worker *w)
 void vmig_worker_judge(struct vmig_worker *w, struct vmig_core_event *end)
 {
 	struct vmig_device_info before, after;
+	uint32_t state = VMIG_STATE_NONE;
 	char why[VMIG_DRIVER_TEXT];
 	int r;
 
@@ -193,6 +205,10 @@ void vmig_worker_judge(struct vmig_worker *w, struct vmig_core_event *end)
 				    : "");
 			end->verdict = VMIG_VERDICT_NO;
 		}
+		/* It was fed, and its reset has failed: it is not where it was. */
+		if (r && (before.traits & VMIG_TRAIT_MATCH_FIRST) &&
+		    (vmig_device_query_state(w->dev, &state) || state != VMIG_STATE_RUNNING))
+			end->code = r;
 	}
 	end->text = w->reasons;
 }

@@ -57,7 +57,12 @@ static void check_pair(struct vmig_core *core, uint32_t i)
 	const struct vmig_device_info *info = &dev->info;
 
 	if (offer->flags & VMIG_OFFER_PAPER) {
-		if (!dev->judged)
+		if (!(core->peer.flags & VMIG_HELLO_PROBE))
+			vmig_core_reason(core, -EPROTO,
+					 "device %u: the source offers a descriptor without a device, and "
+					 "means to move it",
+					 i);
+		else if (!dev->judged)
 			vmig_core_reason(core, -EOPNOTSUPP,
 					 "device %u: %s here publishes no descriptor, so it cannot be told",
 					 i, info->name);

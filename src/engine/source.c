@@ -86,7 +86,6 @@ static bool described(struct vmig_core *core, const struct vmig_core_event *ev)
 	dev->opaque_len = ev->opaque_len;
 	if (!ev->code)
 		return true;
-	dev->moved = true;
 	vmig_core_device_reason(core, ev->device, ev->code, "does not come back from telling its version",
 				ev->text);
 	vmig_core_fail(core, VMIG_NOT_DONE);

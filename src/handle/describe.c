@@ -84,7 +84,10 @@ static int query_head(struct vmig_device *dev, void *buf, size_t *ret_len)
 	r = read_head(dev, session, buf, ret_len);
 	vmig_session_close(session);
 	back = vmig_device_set_state(dev, VMIG_STATE_RUNNING, VMIG_STATE_NONE, NULL);
-	return r < 0 ? r : back;
+	/* A device that does not come back is worse than one that tells nothing. */
+	if (back == -EOPNOTSUPP)
+		back = -EIO;
+	return back < 0 ? back : r;
 }
 
 static int feed_head(struct vmig_device *dev, const void *data, size_t len)
@@ -96,11 +99,11 @@ static int feed_head(struct vmig_device *dev, const void *data, size_t len)
 
 	if (!r && !(dev->info.flags & VMIG_DEVICE_FLAG_RESET))
 		r = unoffered(dev, "OPAQUE_CHECK");
-	if (!r)
-		r = vmig_device_set_state(dev, VMIG_STATE_RESUMING, VMIG_STATE_NONE, &session);
 	if (r < 0)
 		return r;
-	r = vmig_session_writev(session, &iov, 1);
+	r = vmig_device_set_state(dev, VMIG_STATE_RESUMING, VMIG_STATE_NONE, &session);
+	if (!r)
+		r = vmig_session_writev(session, &iov, 1);
 	if (!r)
 		r = vmig_session_flush(session);
 	vmig_device_query_error(dev, &why);

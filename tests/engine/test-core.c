@@ -409,10 +409,54 @@ TEST(records_out_of_turn_never_run_a_device)
 	}
 }
 
-HARNESS("core", T(new_initial_data_revoke_the_acknowledgement),
-	T_SLOW(records_out_of_turn_never_run_a_device, 60), T(all_mixes_of_devices_move),
-	T_SLOW(a_failed_job_anywhere_is_undone, 60), T_SLOW(a_device_in_error_anywhere_is_told, 60),
-	T_SLOW(a_lost_channel_anywhere_is_undone, 60), T_SLOW(a_dead_source_leaves_a_clean_destination, 60),
+/* A question is answered, and nobody has moved; what comes with it does not matter. */
+TEST(a_probe_moves_nobody)
+{
+	for (int paper = 0; paper < 2; paper++) {
+		for (unsigned int seed = 0; seed < 50; seed++) {
+			struct sim *sim = new_sim(3, seed);
+
+			sim_set_config(sim, &(struct vmig_core_config){ .downtime_ns = 300 * NS_PER_MS,
+									.timeout_ns = NS_PER_S,
+									.max_rounds = 30,
+									.probe = true,
+									.paper = paper });
+			sim_run(sim);
+			/* The simulator's judges know no descriptors: without a device nothing is known. */
+			ck_assert_int_eq(sim->side[0].core.result.outcome, paper ? VMIG_NOT_DONE : VMIG_DONE);
+			ck_assert_int_eq(sim->side[1].core.result.outcome, VMIG_NOT_DONE);
+			ck_assert(sim->side[1].core.result.probed);
+			ck_assert(sim_all_in(&sim->side[0], sim->n, VMIG_STATE_RUNNING));
+			ck_assert(sim_all_in(&sim->side[1], sim->n, VMIG_STATE_RUNNING));
+			ck_assert_int_eq(sim->side[0].quiesced + sim->side[1].started, 0);
+			ck_assert_uint_eq(sim->side[1].core.result.resets, 0);
+			free(sim);
+		}
+	}
+}
+
+/* What has no device cannot be moved, though its descriptor were accepted. */
+TEST(a_descriptor_without_a_device_is_not_moved)
+{
+	struct sim *sim = new_sim(1, 1);
+
+	sim_set_config(sim, &(struct vmig_core_config){ .downtime_ns = 300 * NS_PER_MS,
+							.timeout_ns = NS_PER_S,
+							.max_rounds = 30,
+							.paper = true });
+	sim_run(sim);
+	ck_assert_int_eq(sim->side[1].core.result.outcome, VMIG_NOT_DONE);
+	ck_assert_ptr_nonnull(
+		strstr(sim->side[1].core.result.reason, "without a device, and means to move it"));
+	ck_assert(sim_all_in(&sim->side[0], sim->n, VMIG_STATE_RUNNING));
+	free(sim);
+}
+
+HARNESS("core", T(new_initial_data_revoke_the_acknowledgement), T(a_probe_moves_nobody),
+	T(a_descriptor_without_a_device_is_not_moved), T_SLOW(records_out_of_turn_never_run_a_device, 60),
+	T(all_mixes_of_devices_move), T_SLOW(a_failed_job_anywhere_is_undone, 60),
+	T_SLOW(a_device_in_error_anywhere_is_told, 60), T_SLOW(a_lost_channel_anywhere_is_undone, 60),
+	T_SLOW(a_dead_source_leaves_a_clean_destination, 60),
 	T_SLOW(a_dead_destination_leaves_a_running_source, 60), T_SLOW(a_silent_peer_is_given_up, 60),
 	T_SLOW(the_source_cancels_anywhere, 60), T_SLOW(the_destination_cancels_anywhere, 60),
 	T_SLOW(a_user_that_fails_stops_it, 60), T_SLOW(data_that_are_not_taken_stop_it, 60),
