@@ -70,7 +70,8 @@ static bool is_version(const char *text)
 	for (unsigned int parts = 1; parts <= 3; parts++) {
 		size_t digits = strspn(text, "0123456789");
 
-		if (!digits)
+		/* What does not fit is no number of a version: then it is a text. */
+		if (!digits || digits > 9)
 			return false;
 		text += digits;
 		if (!*text)
@@ -129,7 +130,7 @@ int vmig_kernel_descriptor(const char *dir, uint64_t migration_flags, const uint
 	put_ids(dir, self, accepted);
 	put_driver(dir, self, accepted);
 	put_mdev(dir, self, accepted);
-	if (migration_flags)
+	if (migration_flags & 7) /* those that have names: an empty set is none */
 		put_any(self, accepted, "migration", migration_json(migration_flags));
 	if (stop_copy_size && *stop_copy_size <= INT64_MAX)
 		put_any(self, accepted, "stop-copy-size", json_integer((json_int_t)*stop_copy_size));

@@ -68,9 +68,13 @@ static int ask_both_drivers(const char *source, struct candidate *c, uint64_t ti
 	if (r)
 		return r;
 	told = vmig_device_query_opaque(dev, data, &len);
+	vmig_device_query_error(dev, &error);
 	vmig_device_close(dev);
-	if (told)
+	if (told == -EOPNOTSUPP)
 		return 0;
+	if (told)
+		return tool_fail(VMIG_NOT_DONE, "%s: its driver cannot be asked: %s", source,
+				 error.text[0] ? error.text : strerror(-told));
 	r = tool_device_open(c->name, timeout_ns, &dev);
 	if (r)
 		return r;
@@ -103,8 +107,12 @@ static int judge(const char *source_name, const struct vmig_descriptor *source, 
 	vmig_descriptor_free(destination);
 	if (!r && c->answer->compatible && tool_device_is(source_name) && tool_device_is(c->name)) {
 		r = ask_both_drivers(source_name, c, timeout_ns);
-		if (r)
+		if (r) {
+			/* Half an answer is none: it must not be ranked as a yes. */
+			vmig_compat_answer_free(c->answer);
+			c->answer = NULL;
 			return r;
+		}
 	}
 	c->took_ns = now_ns() - begin;
 	if (r)
