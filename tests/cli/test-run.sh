@@ -281,6 +281,18 @@ t_what_is_left_behind_keeps_the_run() {
 	ended a 3
 	[ ! -e "$dir/vmig/${NAME}d" ] || fail "the folder is left behind"
 }
+t_a_signal_ends_the_run_but_not_what_is_left_behind() {
+	bg a "$VMIG" run --intercept="$WAY" --name "${NAME}l" --device $NIC -- \
+		bash -c '(exec >/dev/null 2>&1; exec sleep 1000) & echo "daemon $!"; exit 3'
+	line a '^daemon '
+	local daemon=${REPLY#daemon }
+	pids+=("$daemon")
+	# When the command has ended, the daemon is the run's child.
+	while [ "$(ps -o ppid= -p "$daemon" | tr -d ' ')" != "$pid_a" ]; do read -rt 0.05 _ <> <(:) || :; done
+	kill -TERM "$pid_a"
+	ended a 3
+	kill -0 "$daemon" || fail "the daemon was ended too"
+}
 t_a_leftover_of_a_killed_run() {
 	held a --device $NIC
 	kill -KILL "$pid_a"

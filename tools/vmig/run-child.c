@@ -72,7 +72,7 @@ struct loop {
 	int signal_fd;
 	pid_t pid;    /* of the command; 0: it has ended */
 	int status;   /* then: what it said */
-	bool nothing; /* no process is left */
+	bool nothing; /* no process is left to wait for */
 };
 
 static void reap(struct loop *loop)
@@ -86,7 +86,9 @@ static void reap(struct loop *loop)
 		loop->pid = 0;
 		loop->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	}
-	loop->nothing = pid < 0 && errno == ECHILD;
+	/* It may be true already, by a signal: then what is left runs on without us. */
+	if (pid < 0 && errno == ECHILD)
+		loop->nothing = true;
 }
 
 static void on_signal(struct loop *loop)
