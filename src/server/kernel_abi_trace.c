@@ -317,10 +317,13 @@ const char *vmig_kabi_call_text(const struct vmig_kabi_call *call, char *buf, si
 		    (unsigned int)(call->offset >> VMIG_KABI_SHIFT), call->offset & OFFSET_MASK, call->len);
 		break;
 	}
-	if (call->result < 0)
-		say(&t, " = %s",
-		    strerrorname_np((int)-call->result) ? strerrorname_np((int)-call->result) : "?");
-	else
+	if (call->result < 0) {
+		/* It may be any number: a call can come through memory that others write. */
+		const char *name = call->result > -4096 ? strerrorname_np((int)-call->result) : NULL;
+
+		say(&t, " = %s", name ? name : "?");
+	} else {
 		say(&t, " = %" PRId64, call->result);
+	}
 	return buf;
 }

@@ -185,12 +185,15 @@ static void trace_to_client(struct run_control *control, struct client *c, bool 
 
 static void trace_to_file(struct run_control *control, bool last)
 {
+	/* What has come until now: a program may be faster than this, and there is more to look after. */
+	uint64_t until = run_ring_count(&control->run->shared->ring);
 	uint64_t lost = control->file_reader.lost;
 	struct vmig_kabi_call call;
 	char *line;
 	json_t *o;
 
-	while (run_ring_get(&control->run->shared->ring, &control->file_reader, last, &call) > 0) {
+	while (control->file_reader.at < until &&
+	       run_ring_get(&control->run->shared->ring, &control->file_reader, last, &call) > 0) {
 		o = run_json_call(&call, control->file_reader.at - 1);
 		line = json_dumps(o, JSON_COMPACT);
 		if (line)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "run-json.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "report.h"
@@ -31,6 +32,12 @@ static json_t *number(uint64_t value)
 	return json_integer((json_int_t)(value > INT64_MAX ? INT64_MAX : value));
 }
 
+/* Whoever has the devices wrote it: any number. */
+static int error_of(int32_t result)
+{
+	return result < 0 && result > -4096 ? -result : EPROTO;
+}
+
 static json_t *states_json(const struct vmig_kabi_status *s)
 {
 	uint32_t n = s->n_states, first = n > VMIG_KABI_STATES ? n - VMIG_KABI_STATES : 0;
@@ -43,7 +50,7 @@ static json_t *states_json(const struct vmig_kabi_status *s)
 		o = json_pack("{s:s, s:o}", "device-state", run_text_state(s->states[at].state, buf),
 			      "time-ns", number(s->states[at].time_ns));
 		if (s->states[at].result)
-			json_object_set_new(o, "error", text(strerror(-s->states[at].result), 128));
+			json_object_set_new(o, "error", text(strerror(error_of(s->states[at].result)), 128));
 		json_array_append_new(array, o);
 	}
 	return array;

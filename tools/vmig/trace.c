@@ -15,17 +15,21 @@ static uint64_t number_of(const json_t *o, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(o, key));
 }
 
-/* Seconds since the first call that is shown, how long it took, whose thread, which device. */
+/*
+ * Seconds since the first call that is shown (calls are shown in the order in which they were answered: one that took
+ * long may have come before it), how long it took, whose thread, which device.
+ */
 static void print_call(const json_t *call, uint64_t first_ns)
 {
 	const json_t *device = json_object_get(call, "device");
-	uint64_t since = number_of(call, "time-ns") - first_ns;
+	uint64_t came = number_of(call, "time-ns"),
+		 since = came < first_ns ? first_ns - came : came - first_ns;
 	char took[TOOL_TEXT_MAX], number[TOOL_TEXT_MAX] = "-";
 
 	if (device)
 		snprintf(number, sizeof(number), "%d", (int)json_integer_value(device));
-	printf("%4llu.%06llu %9s %7llu %3s %s\n", (unsigned long long)(since / 1000000000),
-	       (unsigned long long)(since % 1000000000 / 1000),
+	printf("%c%3llu.%06llu %9s %7llu %3s %s\n", came < first_ns ? '-' : ' ',
+	       (unsigned long long)(since / 1000000000), (unsigned long long)(since % 1000000000 / 1000),
 	       tool_text_time(number_of(call, "took-ns"), took), (unsigned long long)number_of(call, "tid"),
 	       number, text_of(call, "text"));
 }
