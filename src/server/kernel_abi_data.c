@@ -245,10 +245,13 @@ int64_t vmig_kabi_data_write(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t 
 
 static int query_precopy(struct vmig_kabi_data *data, struct vmig_precopy *ret)
 {
-	int r = -ENODEV;
+	int r;
 
 	pthread_mutex_lock(&data->lock);
-	if (data->session)
+	r = vmig_kabi_fault(data->file.slot, VMIG_KABI_FAULT_PRECOPY_INFO, VMIG_STATE_NONE, data->passed);
+	if (!r && !data->session)
+		r = -ENODEV;
+	if (!r)
 		r = vmig_session_query_precopy(data->session, ret);
 	pthread_mutex_unlock(&data->lock);
 	return r;
@@ -265,8 +268,6 @@ static int64_t precopy_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
 	if (data->loads || !(slot->info.has & VMIG_HAS_PRECOPY_INFO))
 		return -ENOTTY;
 	r = vmig_kabi_get_args(ctx, arg, &info, sizeof(info));
-	if (!r)
-		r = vmig_kabi_fault(slot, VMIG_KABI_FAULT_PRECOPY_INFO, VMIG_STATE_NONE, data->passed);
 	if (!r)
 		r = query_precopy(data, &sizes);
 	if (r < 0)

@@ -362,6 +362,14 @@ static uint64_t fold(uint64_t *bits, uint64_t pages, uint64_t page_size)
 	return n;
 }
 
+/* What can be asked for with large pages is far more than can be gone through by small ones. */
+static bool any_map(const struct vmig_kabi_as *as, uint64_t iova, uint64_t pages)
+{
+	uint32_t i = vmig_kabi_as_find(as, iova);
+
+	return i < as->n_maps && as->maps[i].iova <= iova + (pages * VMIG_KABI_PAGE - 1);
+}
+
 int vmig_kabi_track_report(struct vmig_kabi_as *as, struct vmig_kabi_ctx *ctx, uint64_t iova, uint64_t last,
 			   uint64_t page_size, uint64_t addr, uint32_t flags, uint64_t *ret_dirty)
 {
@@ -375,6 +383,12 @@ int vmig_kabi_track_report(struct vmig_kabi_as *as, struct vmig_kabi_ctx *ctx, u
 		/* A chunk is 64 pages of the report's size at least, or words would be shared. */
 		uint64_t n = MIN(pages - done, CHUNK), words;
 		int r;
+
+		if ((flags & VMIG_KABI_REPORT_ADD) && !any_map(as, iova + done * VMIG_KABI_PAGE, n)) {
+			addr += n_words(n / (page_size / VMIG_KABI_PAGE)) * 8;
+			done += n;
+			continue;
+		}
 
 		memset(bits, 0, CHUNK / 8 + 16);
 		report_chunk(as, iova + done * VMIG_KABI_PAGE, n, flags & VMIG_KABI_REPORT_KEEP, bits, part);

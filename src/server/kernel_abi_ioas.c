@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* An iommufd's I/O address spaces. */
+#include <fcntl.h>
 #include <string.h>
 
 #include "server/kernel_abi.h"
@@ -258,7 +259,7 @@ static int find_source(struct vmig_kabi_as *as, uint64_t iova, uint64_t size, st
 		want->vaddr = map->vaddr + skip;
 		want->fd_offset = map->fd_offset + skip;
 		if (!r && map->fd >= 0) {
-			want->fd = dup(map->fd);
+			want->fd = fcntl(map->fd, F_DUPFD_CLOEXEC, 0);
 			r = want->fd < 0 ? -errno : 0;
 		}
 	}

@@ -134,11 +134,13 @@ static int report(struct vmig_kabi_ctx *ctx, const struct vmig_uapi_device_featu
 		return -ENOMEM;
 	while (done < pages) {
 		uint64_t n = MIN(pages - done, CHUNK), words = (n + 63) / 64, at = done << shift, count;
+		/* The last pages are not whole, perhaps: of the largest ones, all would be more than 2^64 bytes. */
+		uint64_t length = n == pages - done ? args->length - at : n << shift;
 		int r;
 
 		memset(bits, 0, words * 8);
-		r = vmig_device_dma_log_report(ctx->file->slot->dev, args->iova + at,
-					       MIN(args->length - at, n << shift), args->page_size, bits);
+		r = vmig_device_dma_log_report(ctx->file->slot->dev, args->iova + at, length, args->page_size,
+					       bits);
 		if (r < 0)
 			return r;
 		count = vmig_kabi_count_bits(bits, words);

@@ -414,6 +414,25 @@ TEST(the_rules_of_a_page_tables_tracking)
 	vmm_done(&vmm);
 }
 
+/* Of small pages these would be two hundred million million: what is not mapped is passed by. */
+TEST(a_report_of_large_pages_takes_no_longer_than_what_is_mapped)
+{
+	struct vmig_uapi_iommufd_hwpt_get_dirty_bitmap get = { .size = sizeof(get),
+							       .length = 1ull << 55,
+							       .page_size = 32u << 20 };
+	uint64_t bitmap[2] = { 0 };
+	struct vmm vmm;
+
+	open_tracked(&vmm);
+	vmm_dirty(&vmm, 0, BASE, 1);
+	get.hwpt_id = vmm.hwpt[0];
+	get.data = (uintptr_t)bitmap;
+	ck_assert_int_eq(way_ioctl(&vmm.way, vmm.iommufd, VMIG_UAPI_IOMMUFD_HWPT_GET_DIRTY_BITMAP, &get), 0);
+	ck_assert_uint_eq(bitmap[0], 1ull << (BASE / get.page_size % 64));
+	ck_assert_uint_eq(bitmap[1], 0);
+	vmm_done(&vmm);
+}
+
 /* --- the device's own log ----------------------------------------------------------------- */
 
 #define SET VMIG_UAPI_DEVICE_FEATURE_SET
@@ -461,6 +480,20 @@ TEST(a_device_reports_what_it_wrote)
 	ck_assert_int_eq(log_report(&vmm, BASE, VMM_MEMORY, PAGE, bitmap), 0);
 	for (size_t i = 0; i < WORDS; i++)
 		ck_assert_uint_eq(bitmap[i], 0);
+	vmm_done(&vmm);
+}
+
+TEST(two_pages_of_half_of_all_addresses_are_reported)
+{
+	const struct vmig_uapi_device_feature_dma_logging_range all = { 0, UINT64_MAX - (PAGE - 1) };
+	uint64_t bitmap[1] = { 0 };
+	struct vmm vmm;
+
+	open_dirty(&vmm, "toy", NULL);
+	ck_assert_int_eq(log_start(&vmm, 0, PAGE, &all, 1), 0);
+	vmm_dirty(&vmm, 0, BASE, 1);
+	ck_assert_int_eq(log_report(&vmm, all.iova, all.length, 1ull << 63, bitmap), 0);
+	ck_assert_uint_eq(bitmap[0], 1);
 	vmm_done(&vmm);
 }
 
@@ -556,6 +589,8 @@ HARNESS("kernel-abi-dirty", T(a_container_reports_what_its_devices_wrote_since_t
 	T(a_device_that_is_opened_while_it_is_tracked_is_tracked),
 	T(a_reset_while_it_is_tracked_loses_nothing), T(a_page_table_adds_what_was_written_to_the_bitmap),
 	T(bits_that_are_not_to_be_cleared_come_again), T(larger_pages_are_dirty_when_a_part_of_them_is),
-	T(the_rules_of_a_page_tables_tracking), T(a_device_reports_what_it_wrote),
+	T(the_rules_of_a_page_tables_tracking),
+	T(a_report_of_large_pages_takes_no_longer_than_what_is_mapped),
+	T(two_pages_of_half_of_all_addresses_are_reported), T(a_device_reports_what_it_wrote),
 	T(the_rules_of_the_device_log), T(the_log_is_either_the_programs_or_the_containers),
 	T(a_report_can_be_made_to_forget_a_page))
