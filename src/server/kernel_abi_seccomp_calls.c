@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -246,6 +247,9 @@ static struct sv_answer file_mmap(struct sv_call *call, struct vmig_kabi_file *f
 	uint64_t offset;
 	int fd, r;
 
+	/* As of a device in the kernel: a copy of its registers is of no use. */
+	if ((arg(call, 3) & MAP_TYPE) == MAP_PRIVATE)
+		return arg(call, 3) & MAP_ANONYMOUS ? go_on : result(-EINVAL);
 	r = vmig_kabi_mmap(file, &call->task, arg(call, 5), arg(call, 1), (int)arg(call, 2), &fd, &offset);
 	if (r)
 		return result(r);
@@ -271,7 +275,10 @@ static struct sv_answer file_fcntl(struct sv_call *call, struct vmig_kabi_file *
 		return go_on;
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
-		if (arg(call, 2) >= VMIG_SUPERVISE_FD)
+		/* Above ours it would be nobody's: an empty file. */
+		if ((uint32_t)arg(call, 2) >= VMIG_SUPERVISE_FD_END)
+			return result(-EINVAL);
+		if ((uint32_t)arg(call, 2) >= VMIG_SUPERVISE_FD)
 			return go_on;
 		return result(sv_dup(call, fd_arg(call, 0), command == F_DUPFD_CLOEXEC ? O_CLOEXEC : 0));
 	default: /* locks and seals: the supervisor's */
@@ -389,7 +396,9 @@ static struct sv_answer end_foreign(struct sv_call *call)
 		vmig_log(VMIG_LOG_ERROR,
 			 "seccomp: process %d makes 32-bit system calls, which cannot be served: it is ended",
 			 (int)call->task.pid);
-	kill(call->task.pid, SIGKILL);
+	/* Only who is known to be the one: its number may be another's by now, and 0 would be ourselves. */
+	if (call->task.pid > 0 && sv_call_valid(call))
+		kill(call->task.pid, SIGKILL);
 	return result(-ENOSYS);
 }
 

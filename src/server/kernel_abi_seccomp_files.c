@@ -60,7 +60,9 @@ struct vmig_kabi_file *sv_lookup(struct vmig_kabi_task *task, int fd)
 	file = find(sv, dev, ino);
 	if (file) {
 		ret = use(file);
-		*entry = (struct sv_cached){ .tid = task->tid, .fd = fd, .file = file };
+		/* Else it would be believed afterwards: who closes then does not empty the cache once more. */
+		if (!atomic_load(&sv->unsettled))
+			*entry = (struct sv_cached){ .tid = task->tid, .fd = fd, .file = file };
 	}
 	pthread_mutex_unlock(&sv->lock);
 	return ret;

@@ -138,7 +138,7 @@ static void add_condition(struct program *p, const struct rule *rule)
 		return;
 	case SPAN: /* [first, last] meets ours */
 		load_arg(p, rule->arg[0]);
-		add(p, GE, VMIG_SUPERVISE_FD_END, 2, 0);
+		add(p, GE, VMIG_SUPERVISE_FD_END, 3, 0);
 		load_arg(p, rule->arg[1]);
 		add(p, GE, VMIG_SUPERVISE_FD, 0, 1);
 		return;

@@ -66,11 +66,13 @@ __attribute__((noreturn)) static void child(struct run *run, int socket_fd, int 
 	_exit(126);
 }
 
-/* Until the child has entered, or has said why it has not. */
+/* Until the child has entered, or has said why it has not. Closes both. */
 static int attend(struct run *run, int socket_fd, int report_fd)
 {
 	int r = vmig_supervise_new(run_core_kabi(core), socket_fd, &supervise), said;
 
+	/* With what may be left in it: a listener that nobody listens to would keep the child waiting. */
+	close(socket_fd);
 	if (!r)
 		return run_child_report(run, report_fd);
 	said = run_child_report(run, report_fd);
@@ -98,8 +100,8 @@ static int start_child(struct run *run, pid_t *ret_pid)
 	} else {
 		r = tool_fail(VMIG_NOT_DONE, "no process: %m");
 		close(report[0]);
+		close(pair[0]);
 	}
-	close(pair[0]);
 	return r;
 }
 
