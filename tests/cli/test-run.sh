@@ -67,6 +67,67 @@ again = os.open("/dev/vfio/90", os.O_RDWR)
 os.close(again)
 PY
 }
+t_what_a_child_of_vfork_duplicates_is_not_ours() {
+	[ $WAY = preload ] || skip "by seccomp, descriptors stay above 4095: cli-run-seccomp"
+	python <<'PY'
+import os, subprocess
+container = os.open("/dev/vfio/vfio", os.O_RDWR)
+subprocess.run(["true"], stdout=container, check=True)  # dup2() in memory that the child shares
+os.write(1, b"still the standard output\n")
+PY
+	has out 'still'
+}
+t_a_dup2_of_nothing_closes_nothing() {
+	python <<'PY'
+import errno, fcntl, os
+container = os.open("/dev/vfio/vfio", os.O_RDWR)
+try:
+    os.dup2(4000, container)
+    raise SystemExit("a duplicate of nothing")
+except OSError as e:
+    assert e.errno == errno.EBADF, e
+assert fcntl.ioctl(container, 0x3B64) == 0  # GET_API_VERSION
+PY
+}
+t_a_program_that_closes_all_it_does_not_know() {
+	python <<'PY'
+import os
+for _ in range(2):
+    os.open("/dev/vfio/vfio", os.O_RDWR)
+    os.closerange(3, 8192)
+PY
+}
+t_a_daemon_uses_what_was_passed() {
+	run --device $NIC -- python3 -c '
+import fcntl, os, struct, sys
+pid = os.fork()
+if pid: sys.exit(os.waitpid(pid, 0)[1] != 0)
+fcntl.ioctl(int(sys.argv[1]), 0x3B81, bytearray(struct.pack("III", 12, 0, 0)))  # IOAS_ALLOC
+' {iommufd} >out 2>err || fail "$(cat err)"
+}
+t_a_private_mapping_of_a_region_is_refused() {
+	NIC=$NIC,v1=on,v1-section=mapped
+	python <<'PY'
+import ctypes, errno, fcntl, mmap, os, struct
+container = os.open("/dev/vfio/vfio", os.O_RDWR)
+group = os.open("/dev/vfio/90", os.O_RDWR)
+fcntl.ioctl(group, 0x3B68, struct.pack("i", container))  # SET_CONTAINER
+fcntl.ioctl(container, 0x3B66, 3)  # SET_IOMMU
+device = ctypes.CDLL(None).ioctl(group, 0x3B6A, b"x")  # GET_DEVICE_FD
+def can(offset, flags):
+    try:
+        mmap.mmap(device, 4096, prot=mmap.PROT_READ, flags=flags, offset=offset).close()
+        return True
+    except OSError as e:
+        assert e.errno == errno.EINVAL, e
+        return False
+    except ValueError:  # by seccomp, Python sees the file behind it, and its end
+        return False
+pages = [(region << 40) + 4096 * page for region in range(16) for page in range(4)]
+shared = [at for at in pages if can(at, mmap.MAP_SHARED)]
+assert shared and not [at for at in shared if can(at, mmap.MAP_PRIVATE)], shared
+PY
+}
 t_signals_stay_with_the_program() {
 	python <<'PY'
 import os, signal

@@ -188,21 +188,23 @@ static void *ours_mmap(void *addr, size_t len, int prot, int flags, int fd, off6
 	uint64_t instead_offset;
 	void *p = MAP_FAILED;
 	int instead_fd;
-	int64_t r = -EBADF;
+	int64_t r;
 
+	if (!file) {
+		answer(-EBADF);
+		return p;
+	}
 	preload_enter();
-	if (file)
-		r = vmig_kabi_mmap(file, preload_task(), (uint64_t)offset, len, prot, &instead_fd,
-				   &instead_offset);
+	/* As of a device in the kernel: a copy of its registers is of no use. */
+	r = (flags & MAP_TYPE) == MAP_PRIVATE ? -EINVAL
+					      : vmig_kabi_mmap(file, preload_task(), (uint64_t)offset, len,
+							       prot, &instead_fd, &instead_offset);
+	preload_leave();
 	if (!r)
 		p = REAL(mmap64)(addr, len, prot, flags, instead_fd, (off64_t)instead_offset);
 	/* Only now: the file's descriptor goes with the last reference. */
-	if (file) {
-		int saved = errno;
-
-		preload_file_return(fd, file);
-		errno = saved;
-	}
+	preload_enter();
+	preload_file_return(fd, file);
 	preload_leave();
 	if (r)
 		answer(r);

@@ -145,7 +145,9 @@ static int stand_for(struct vmig_kabi_file *file, int copy)
 	if (!file)
 		return copy;
 	if (copy < 0) {
+		preload_enter();
 		vmig_kabi_file_unref(file);
+		preload_leave();
 		return copy;
 	}
 	r = preload_file_set(copy, file);
@@ -158,17 +160,26 @@ static int stand_for(struct vmig_kabi_file *file, int copy)
 
 int dup(int fd)
 {
-	struct vmig_kabi_file *file = preload_file_get(fd);
+	struct vmig_kabi_file *file = preload_file_get_own(fd);
 
 	return stand_for(file, REAL(dup)(fd));
+}
+
+/* @to is about to become what @fd is: unless that is nothing, then it stays. */
+static void give_way(int fd, int to)
+{
+	int saved = errno;
+
+	if (fd != to && preload_is_ours(to) && REAL(fcntl)(fd, F_GETFD) >= 0)
+		preload_file_drop(to);
+	errno = saved;
 }
 
 #define DEFINE_DUP2(name)                                                                                    \
 	int name(int fd, int to)                                                                             \
 	{                                                                                                    \
-		struct vmig_kabi_file *file = fd == to ? NULL : preload_file_get(fd);                        \
-		if (fd != to && preload_is_ours(to))                                                         \
-			preload_file_drop(to);                                                               \
+		struct vmig_kabi_file *file = fd == to ? NULL : preload_file_get_own(fd);                    \
+		give_way(fd, to);                                                                            \
 		return stand_for(file, REAL(name)(fd, to));                                                  \
 	}
 DEFINE_DUP2(dup2)
@@ -176,10 +187,9 @@ DEFINE_DUP2(__dup2)
 
 int dup3(int fd, int to, int flags)
 {
-	struct vmig_kabi_file *file = fd == to ? NULL : preload_file_get(fd);
+	struct vmig_kabi_file *file = fd == to ? NULL : preload_file_get_own(fd);
 
-	if (fd != to && preload_is_ours(to))
-		preload_file_drop(to);
+	give_way(fd, to);
 	return stand_for(file, REAL(dup3)(fd, to, flags));
 }
 
@@ -193,7 +203,7 @@ int dup3(int fd, int to, int flags)
 		arg = va_arg(args, void *);                                                                  \
 		va_end(args);                                                                                \
 		if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && preload_is_ours(fd))               \
-			file = preload_file_get(fd);                                                         \
+			file = preload_file_get_own(fd);                                                     \
 		return stand_for(file, REAL(name)(fd, command, arg));                                        \
 	}
 DEFINE_FCNTL(fcntl)

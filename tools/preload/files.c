@@ -112,30 +112,45 @@ struct vmig_kabi_file *preload_file_get(int fd)
 	return file;
 }
 
+struct vmig_kabi_file *preload_file_get_own(int fd)
+{
+	return preload_is_ours(fd) && getpid() == owner ? preload_file_get(fd) : NULL;
+}
+
+static void forget(struct vmig_kabi_file *file)
+{
+	if (!is_file(file))
+		return;
+	preload_enter();
+	vmig_kabi_file_unref(file);
+	preload_leave();
+}
+
 int preload_file_set(int fd, struct vmig_kabi_file *file)
 {
 	if (fd >= PRELOAD_FDS_MAX) {
 		vmig_kabi_file_unref(file);
 		return -EMFILE;
 	}
-	exchange(fd, file);
+	/* What it stood for before was closed in a way that did not come through here. */
+	forget(exchange(fd, file));
 	return 0;
 }
 
-/* One for all, and for ever: an eventfd that is closed leaves the sets that it is in. */
-static int ready_fd(void)
+/* One for all, and for ever: an eventfd that is closed leaves the sets that it is in. The program may close it. */
+static int ready_fd(bool anew)
 {
 	static int ready = -1;
-	int fd = __atomic_load_n(&ready, __ATOMIC_ACQUIRE), none = -1;
+	int before = __atomic_load_n(&ready, __ATOMIC_ACQUIRE), fd;
 
-	if (fd >= 0)
-		return fd;
+	if (before >= 0 && !anew)
+		return before;
 	fd = eventfd(1, EFD_CLOEXEC);
 	if (fd < 0 ||
-	    __atomic_compare_exchange_n(&ready, &none, fd, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	    __atomic_compare_exchange_n(&ready, &before, fd, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return fd;
 	close(fd);
-	return none; /* another thread was faster */
+	return before; /* another thread was faster */
 }
 
 /* Readable at all times, as what has no poll() of its own: a poll() for it does not wait for ever. */
@@ -144,8 +159,9 @@ static int make_place_holder(bool cloexec)
 	struct epoll_event event = { .events = EPOLLIN };
 	int fd = epoll_create1(cloexec ? EPOLL_CLOEXEC : 0), saved;
 
-	if (fd >= 0 && !epoll_ctl(fd, EPOLL_CTL_ADD, ready_fd(), &event))
-		return fd;
+	for (int tries = 0; fd >= 0 && tries < 2; tries++)
+		if (!epoll_ctl(fd, EPOLL_CTL_ADD, ready_fd(tries), &event))
+			return fd;
 	saved = errno;
 	if (fd >= 0)
 		close(fd);
@@ -169,22 +185,16 @@ int preload_file_install(struct vmig_kabi_file *file, bool cloexec)
 
 void preload_file_drop(int fd)
 {
-	struct vmig_kabi_file *file;
-
-	if (!preload_is_ours(fd) || getpid() != owner)
-		return;
-	file = exchange(fd, NULL);
-	if (is_file(file)) {
-		preload_enter();
-		vmig_kabi_file_unref(file);
-		preload_leave();
-	}
+	if (preload_is_ours(fd) && getpid() == owner)
+		forget(exchange(fd, NULL));
 }
 
 void preload_file_drop_range(unsigned int first, unsigned int last)
 {
 	int top = __atomic_load_n(&highest, __ATOMIC_RELAXED);
 
+	if (top < 0)
+		return;
 	for (int fd = first > (unsigned int)top ? top + 1 : (int)first; fd <= top && (unsigned int)fd <= last;
 	     fd++)
 		preload_file_drop(fd);
@@ -193,7 +203,11 @@ void preload_file_drop_range(unsigned int first, unsigned int last)
 void preload_files_forget(void)
 {
 	pthread_mutex_init(&lock, NULL);
-	for (int fd = 0; fd <= highest; fd++)
-		preload_files[fd] = 0;
 	owner = 0;
+	for (int fd = 0; fd <= highest; fd++) {
+		if (preload_is_pending(fd))
+			owner = getpid(); /* a VMM that becomes a daemon uses it only now */
+		else
+			preload_files[fd] = 0;
+	}
 }

@@ -51,6 +51,7 @@ bool preload_is_near(const char *path);
 /** True while this thread is in our own code: what that opens is the kernel's. */
 bool preload_inside(void);
 void preload_enter(void);
+/** errno is as it was when this thread entered: a call of ours that succeeds does not change it. */
 void preload_leave(void);
 /** Does a device live in another process, so that it needs the files behind the memory? */
 bool preload_needs_files(void);
@@ -84,7 +85,9 @@ int preload_file_set(int fd, struct vmig_kabi_file *file);
 /** @fd is about to be closed, or to become something else. */
 void preload_file_drop(int fd);
 void preload_file_drop_range(unsigned int first, unsigned int last);
-/** Only the first. In a child after fork(): nothing is ours. */
+/** For what duplicates a descriptor: as preload_file_get(), but NULL in a child of vfork(), which shares the table only. */
+struct vmig_kabi_file *preload_file_get_own(int fd);
+/** Only the first. In a child after fork(): nothing is ours but what was passed and has not been used yet. */
 void preload_files_forget(void);
 /** Mark what was passed at the start; make a file of one of them when it is used. */
 void preload_pass(const struct run_shared *shared);

@@ -29,6 +29,7 @@ static struct {
 } start = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static __thread unsigned int inside;
+static __thread int errno_outside;
 
 void *preload_find(const char *name)
 {
@@ -47,12 +48,14 @@ bool preload_inside(void)
 
 void preload_enter(void)
 {
-	inside++;
+	if (!inside++)
+		errno_outside = errno;
 }
 
 void preload_leave(void)
 {
-	inside--;
+	if (!--inside)
+		errno = errno_outside;
 }
 
 bool preload_is_near(const char *path)
@@ -173,16 +176,16 @@ struct vmig_kabi_file *preload_passed(int fd)
 	kabi = preload_kabi(&error);
 	pthread_mutex_lock(&start.lock);
 	preload_enter();
-	if (!preload_is_pending(fd))
-		file = NULL; /* another thread was faster: ask again */
-	else if (kabi && passed && !vmig_kabi_open(kabi, preload_task(), passed->path, O_RDWR, &file))
+	/* If not, another thread was faster: ask again. */
+	if (preload_is_pending(fd) && kabi && passed &&
+	    !vmig_kabi_open(kabi, preload_task(), passed->path, O_RDWR, &file)) {
+		vmig_kabi_file_ref(file); /* first: it may be closed as soon as it is there */
 		preload_file_set(fd, file);
+	}
 	preload_leave();
 	pthread_mutex_unlock(&start.lock);
-	if (file) {
-		vmig_kabi_file_ref(file);
+	if (file)
 		return file;
-	}
 	return preload_is_pending(fd) ? NULL : preload_file_get(fd);
 }
 
