@@ -84,7 +84,7 @@ struct vmig_supervise {
 	struct sv_file *files;
 	struct sv_back *backs;
 	int next_fd;
-	/* Something has been closed, perhaps: the cache is not used, and files are looked at before each call. Counts down
+	/* Something has been closed, perhaps: the cache is not used, and files are looked at before an open. Counts down
 	 * with the keeper's ticks. */
 	atomic_int unsettled;
 	struct sv_cached cache[SV_CACHE];

@@ -74,6 +74,7 @@ static struct sv_answer open_path(struct sv_call *call, uint64_t addr, int flags
 
 	if (!read_path(call, addr, path) || !vmig_kabi_owns_path(call->sv->kabi, path))
 		return go_on;
+	sv_settle(call->sv);
 	r = vmig_kabi_open(call->sv->kabi, &call->task, path, flags, &file);
 	if (r)
 		return result(r);
@@ -120,6 +121,8 @@ static struct sv_answer on_file(struct sv_call *call, unsigned int i, file_call 
 
 static struct sv_answer file_ioctl(struct sv_call *call, struct vmig_kabi_file *file)
 {
+	/* It may need what has been closed: a device, a group. */
+	sv_settle(call->sv);
 	return result(vmig_kabi_ioctl(file, &call->task, (uint32_t)arg(call, 1), arg(call, 2)));
 }
 
@@ -406,7 +409,6 @@ struct sv_answer sv_answer(struct sv_call *call)
 {
 	if (!is_native(call->req->data.arch))
 		return end_foreign(call);
-	sv_settle(call->sv);
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		if (calls[i].nr == call->req->data.nr)
 			return calls[i].fn(call);
