@@ -45,7 +45,7 @@ struct vmig_supervise;
  *   -EOPNOTSUPP  this kernel has no user notification that can give descriptors (Linux 5.9)
  *   -EBUSY       this process is itself supervised: there is one listener for a process
  *   -EMFILE      the hard limit of open files is below VMIG_SUPERVISE_FD_END, and cannot be raised
- *   another      a sandbox forbids it, or there is no /proc
+ *   another      a sandbox forbids it (-EPERM: to look at another process, perhaps), or there is no /proc
  * Starts a process for a moment.
  */
 int vmig_supervise_check(void);

@@ -7,7 +7,8 @@
  *	kernel_abi_seccomp_calls.c   one function a system call
  *	kernel_abi_seccomp_files.c   which descriptor of the program is which file, and when a file is closed
  *	kernel_abi_seccomp_family.c  which processes there are, and what they have open
- *	kernel_abi_seccomp_memory.c  the program's memory
+ *	kernel_abi_seccomp_memory.c  the program's memory and descriptors, in a call
+ *	kernel_abi_seccomp_dma.c     its memory for DMA
  *
  * What a descriptor of the program's stands for is not kept in tables, which forks, exec, threads and sent descriptors
  * would make wrong: it is asked of the kernel. Each file of the core's has a memory file of its own, the program's
@@ -152,6 +153,10 @@ bool sv_each_process(struct vmig_supervise *sv, bool (*fn)(void *opaque, pid_t p
 int sv_read(struct vmig_kabi_task *task, uint64_t addr, void *buf, size_t len);
 int sv_write(struct vmig_kabi_task *task, uint64_t addr, const void *buf, size_t len);
 int sv_take_fd(struct vmig_kabi_task *task, int fd);
+/** The same of any process, without a call. */
+int sv_take_from(pid_t tgid, int fd);
+/** What is said of it, once; -EFAULT. */
+int sv_cannot_look(struct vmig_supervise *sv, int error);
 int sv_memory(struct vmig_kabi_task *task, uint64_t addr, uint64_t len, struct vmig_dma *ret,
 	      void **ret_release);
 void sv_release(void *release);

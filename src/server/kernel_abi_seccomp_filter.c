@@ -4,6 +4,7 @@
  * ask for WAIT_KILLABLE_RECV, without which a signal makes the program write its data twice, nor compare one argument
  * with both ends of a range in one rule.
  */
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "server/kernel_abi_seccomp.h"
@@ -25,6 +27,12 @@
 #endif
 #ifndef __NR_openat2
 #define __NR_openat2 437
+#endif
+#ifndef __NR_pidfd_open
+#define __NR_pidfd_open 434
+#endif
+#ifndef __NR_pidfd_getfd
+#define __NR_pidfd_getfd 438
 #endif
 
 #if defined(__x86_64__)
@@ -252,11 +260,15 @@ int vmig_supervise_enter(int socket_fd)
 /* --- can it be done? ---------------------------------------------------------------------- */
 
 /* In a process of its own: a filter cannot be taken off again. Asks for a descriptor's number in a call that does not exist. */
-static void probe(void)
+static void probe(int wait_fd)
 {
 	struct seccomp_notif_addfd addfd = { 0 };
 	int fd, r = raise_limit();
+	char byte;
 
+	/* Until the parent has looked at this process. */
+	if (read(wait_fd, &byte, 1) < 0)
+		_exit(errno);
 	if (r)
 		_exit(-r);
 	fd = listen_to_self();
@@ -267,22 +279,52 @@ static void probe(void)
 	_exit(r < 0 && errno != ENOENT ? EOPNOTSUPP : 0);
 }
 
-int vmig_supervise_check(void)
+/* What is done to a program: read its memory, take its descriptors. Sandboxes forbid one or the other. */
+static int look_at(pid_t pid, int fd)
 {
-	int status;
-	pid_t pid;
+	static char byte;
+	struct iovec iov = { &byte, 1 };
+	_autoclose_ int pidfd = -1, taken = -1;
 
-	if (!NATIVE_ARCH)
-		return -EOPNOTSUPP;
-	if (access("/proc/self/fd", R_OK | X_OK))
+	if (process_vm_readv(pid, &iov, 1, &iov, 1, 0) != 1)
 		return -errno;
-	pid = fork();
+	pidfd = (int)syscall(__NR_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+	taken = (int)syscall(__NR_pidfd_getfd, pidfd, fd, 0);
+	return taken >= 0 ? 0 : errno == ENOSYS ? -EOPNOTSUPP : -errno;
+}
+
+static int check_with(const int pipe_fds[2])
+{
+	pid_t pid = fork();
+	int status, r;
+
 	if (pid < 0)
 		return -errno;
-	if (!pid)
-		probe();
+	if (!pid) {
+		close(pipe_fds[1]);
+		probe(pipe_fds[0]);
+	}
+	r = look_at(pid, pipe_fds[0]);
+	if (write(pipe_fds[1], "", 1) != 1)
+		r = -errno;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
-	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EOPNOTSUPP;
+	return r ? r : WIFEXITED(status) ? -WEXITSTATUS(status) : -EOPNOTSUPP;
+}
+
+int vmig_supervise_check(void)
+{
+	int pipe_fds[2], r;
+
+	if (!NATIVE_ARCH)
+		return -EOPNOTSUPP;
+	if (access("/proc/self/fd", R_OK | X_OK) || pipe2(pipe_fds, O_CLOEXEC))
+		return -errno;
+	r = check_with(pipe_fds);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	return r;
 }

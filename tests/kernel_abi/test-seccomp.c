@@ -427,6 +427,16 @@ TEST(a_low_limit_of_open_files_is_refused)
 	ck_assert_int_eq(vmig_supervise_check(), -EMFILE);
 }
 
+TEST(a_process_that_may_not_be_looked_at_is_refused)
+{
+	if (!geteuid()) {
+		ck_assert_int_eq(setresgid(65534, 65534, 65534), 0);
+		ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+	}
+	ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 0), 0);
+	ck_assert_int_lt(vmig_supervise_check(), 0);
+}
+
 TEST(a_supervised_process_cannot_supervise)
 {
 	int pair[2], status;
@@ -457,4 +467,5 @@ HARNESS("kernel-abi-seccomp", T(drives_a_nic_in_shared_memory), T(drives_a_nic_i
 	T(a_call_that_takes_long_holds_up_no_other), T(a_program_that_is_killed_in_a_call_ends_at_once),
 	T(what_a_killed_program_had_open_is_closed), T(the_supervisor_may_go_before_the_program),
 	T(works_without_privilege), T(a_child_that_does_not_enter_is_noticed),
-	T(a_low_limit_of_open_files_is_refused), T(a_supervised_process_cannot_supervise))
+	T(a_low_limit_of_open_files_is_refused), T(a_process_that_may_not_be_looked_at_is_refused),
+	T(a_supervised_process_cannot_supervise))

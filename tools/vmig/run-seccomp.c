@@ -22,6 +22,9 @@ static const char *why_not(int r)
 		return "this process is supervised by another already: the kernel allows one listener";
 	case -EMFILE:
 		return "the hard limit of open files (ulimit -Hn) is below 8192";
+	case -EPERM:
+		return "this process may not look at another one's memory or descriptors: a sandbox, or "
+		       "Yama, forbids it";
 	default:
 		return strerror(-r);
 	}
