@@ -15,7 +15,7 @@
  * VMIG_SUPERVISE_FD_END - 1, because the filter tells ours from others by the number alone: the soft limit of open
  * files is raised for that. What follows for the program:
  *   - open() of one of our paths returns such a number, not the lowest that is free; so does dup();
- *   - dup2() of such a descriptor to a number outside of them fails with EBADF;
+ *   - dup2() of such a descriptor to a number outside of them fails with EBADF, F_DUPFD from above them with EINVAL;
  *   - calls of a 32-bit ABI end it (SIGKILL), since they cannot be told apart; x32 calls say ENOSYS;
  *   - io_uring, and descriptors sent to a process that is not supervised, reach an empty file.
  * Processes that it forks are supervised too, also after an exec, also as daemons. Under Yama they must be descendants
