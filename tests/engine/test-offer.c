@@ -427,10 +427,61 @@ TEST(a_destination_whose_reset_fails_after_it_was_fed_is_reset_again)
 	both_closed(&from, &to);
 }
 
+/* To be fed costs a reset: not for a question that is answered. */
+TEST(a_head_is_not_fed_where_the_descriptors_say_no)
+{
+	struct teller from = { .descriptor = DESCRIPTOR, .opaque = HEAD, .by_head = true, .takes = HEAD };
+	struct teller to = { .descriptor = OTHER, .opaque = HEAD, .by_head = true, .takes = HEAD };
+	struct side source, destination;
+
+	offer(&from, &to, &source, &destination);
+	side_run_both(&source, &destination);
+	check_refused(&source, &destination, &from, &to, "a: 1 is not what is accepted");
+	ck_assert_int_eq(to.n_resets + to.n_judged, 0);
+	both_closed(&from, &to);
+}
+
+/* Who asked for no PRE_COPY does not get one, and a head that has no end is none: then nothing is told. */
+TEST(no_head_is_read_without_precopy_nor_one_that_is_too_long)
+{
+	char data[VMIG_DEVICE_OPAQUE_MAX + 1];
+
+	memset(data, 'x', sizeof(data) - 1);
+	data[sizeof(data) - 1] = '\0';
+	for (int too_long = 0; too_long < 2; too_long++) {
+		struct teller from = { .opaque = too_long ? data : HEAD, .by_head = true };
+		struct teller to = { .opaque = HEAD, .by_head = true, .takes = "another" };
+		struct side source, destination;
+
+		offer(&from, &to, &source, &destination);
+		source.options.probe = true;
+		source.options.no_precopy = !too_long;
+		side_run_both(&source, &destination);
+		ck_assert_msg(source.r == VMIG_DONE, "%s", source.result.reason);
+		ck_assert_int_eq(from.n_steps, too_long ? 2 : 0);
+		ck_assert_int_eq(to.n_judged, 0);
+		both_closed(&from, &to);
+	}
+}
+
+TEST(another_format_is_refused_whatever_the_descriptors_say)
+{
+	struct teller from = { .descriptor = DESCRIPTOR }, to = { .descriptor = DESCRIPTOR };
+	struct side source, destination;
+
+	offer(&from, &to, &source, &destination);
+	snprintf(to.dev->info.format, sizeof(to.dev->info.format), "other");
+	side_run_both(&source, &destination);
+	check_refused(&source, &destination, &from, &to, "takes other");
+	both_closed(&from, &to);
+}
+
 HARNESS("engine.offer", T(a_driver_that_says_no_moves_nobody),
 	T(a_no_of_the_descriptors_is_one_whatever_the_driver_says), T(an_offer_at_its_limits_moves),
 	T(a_descriptor_that_cannot_be_had_is_a_no), T(a_descriptor_that_is_none_is_refused),
-	T(a_probe_moves_nobody), T(a_cancel_does_not_wait_for_the_judge),
+	T(a_probe_moves_nobody), T(a_head_is_not_fed_where_the_descriptors_say_no),
+	T(no_head_is_read_without_precopy_nor_one_that_is_too_long),
+	T(another_format_is_refused_whatever_the_descriptors_say), T(a_cancel_does_not_wait_for_the_judge),
 	T(a_head_is_fed_to_the_destination_before_anything_moves),
 	T(a_source_that_does_not_come_back_from_telling_stops_it),
 	T(a_destination_that_fails_while_it_is_fed_is_reset),
