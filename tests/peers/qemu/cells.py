@@ -157,6 +157,7 @@ def faults():
     yield replace(nic, fault="read@1M:EIO", always=False)
     yield replace(nic, fault_to="write@1M:EIO")
     yield replace(nic, detail="bad_stream")
+    yield replace(nic, fault_to="load:EIO", expect="late", always=False)
 
 
 def broken():

@@ -164,6 +164,14 @@ def fault_is_late(cell, pair):
         pair.check_work(pair.destination)
         return
     pair.check_memory()
+    if cell.v1:
+        # QEMU 7.2 ends itself, so that nobody runs: the source has stopped and stays so.
+        try:
+            pair.destination.qmp.do("cont")
+        except (Failed, OSError):
+            pass
+        wait_for(lambda: not pair.destination.alive(), "the destination does not end")
+        return
     pair.destination.qmp.do("cont")
     pair.expect(pair.resets()[1] == "1", "the destination's device was not reset")
     pair.expect(pair.source.info()[0].state in ("STOP", "v1-stop"), "the source's device has not stopped")
