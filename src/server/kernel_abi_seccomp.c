@@ -21,6 +21,12 @@
 
 #define TICK_MS 1000
 
+/* Linux 6.6 */
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS      SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
 bool sv_call_valid(const struct sv_call *call)
 {
 	uint64_t id = call->req->id;
@@ -285,6 +291,10 @@ static int start(struct vmig_supervise *sv, int socket_fd)
 	sv->listener = receive_listener(socket_fd);
 	if (sv->listener < 0)
 		return sv->listener;
+	/* Whoever calls waits for us, and we for it: better on its CPU than on one that sleeps. As fast as without when all
+	 * goes well, and never three times as slow. */
+	if (ioctl(sv->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP))
+		vmig_log(VMIG_LOG_DEBUG, "seccomp: no synchronous wake-ups: %m");
 	r = add_thread(sv);
 	if (r)
 		return r;
