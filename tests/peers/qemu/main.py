@@ -13,6 +13,7 @@ import time
 import traceback
 
 from cells import all_cells
+from migration import Stuck
 from qmp import Failed
 from scenarios import SCENARIOS
 from vm import TOP, kill_all
@@ -49,7 +50,14 @@ def run(cell, folder):
     """Returns the sentences of what is wrong, what was measured, and the last lines of the logs."""
     pair = None
     try:
-        pair = SCENARIOS[cell.scenario](cell, folder)
+        try:
+            pair = SCENARIOS[cell.scenario](cell, folder)
+        except Stuck:
+            kill_all()
+            os.mkdir(f"{folder}/2")
+            os.chmod(f"{folder}/2", os.stat(folder).st_mode)
+            pair = SCENARIOS[cell.scenario](cell, f"{folder}/2")
+            pair.facts.append("at the second attempt: QEMU's multifd was stuck at the first")
         return pair.wrong, pair.facts, pair.logs() if pair.wrong else []
     except Exception as failed:  # pylint: disable=broad-except # whatever it is, the other cells are to run
         logs = [] if isinstance(failed, Failed) else traceback.format_exc().splitlines()
