@@ -87,7 +87,7 @@ struct vmig_core_event {
 	const uint8_t *opaque;
 	uint32_t descriptor_len, opaque_len;
 	uint32_t resets; /* JUDGE: of the device, by asking its driver */
-	/* JUDGE: with NO the text is the reasons, one a line. */
+	/* JUDGE: with NO the text is the reasons, one a line, valid as long as the core. */
 	enum vmig_verdict { VMIG_VERDICT_NONE, VMIG_VERDICT_YES, VMIG_VERDICT_NO } verdict;
 	struct vmig_precopy sizes;
 	enum vmig_pump_end { VMIG_PUMP_STOPPED, VMIG_PUMP_DRAINED, VMIG_PUMP_END } pump;
@@ -119,6 +119,7 @@ struct vmig_core_device {
 	/* destination */
 	struct vmig_offer offer; /* what the source says of its own, but for descriptor and opaque */
 	bool judged;             /* by descriptors: then "the same identity" is not asked for */
+	const char *refusal; /* of a judge that says no: the reasons, one a line; valid as long as the core */
 	uint32_t record_total, record_have;
 	bool has_record;
 };

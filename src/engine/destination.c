@@ -100,10 +100,27 @@ static void offer_record(struct vmig_core *core, const struct vmig_core_event *e
 		vmig_core_job(core, i, VMIG_JOB_JUDGE);
 }
 
+/* In the order of the devices, whoever was judged first. */
+static void give_reasons(struct vmig_core *core)
+{
+	for (uint32_t i = 0; i < core->n; i++) {
+		const char *line = core->devices[i].refusal ? core->devices[i].refusal : "";
+
+		while (*line) {
+			int len = (int)strcspn(line, "\n");
+
+			vmig_core_reason(core, -EXDEV, "device %u (%s): %.*s", i, core->devices[i].info.name,
+					 len, line);
+			line += len + (line[len] == '\n');
+		}
+	}
+}
+
 /* Every reason of every device counts. */
 static void judged(struct vmig_core *core, const struct vmig_core_event *ev)
 {
-	const char *line = ev->text ? ev->text : "";
+	struct vmig_core_device *dev = &core->devices[ev->device];
+	bool silent = !ev->text || !*ev->text;
 
 	core->result.resets += ev->resets;
 	if (ev->code) {
@@ -112,19 +129,14 @@ static void judged(struct vmig_core *core, const struct vmig_core_event *ev)
 		vmig_core_fail(core, VMIG_NOT_DONE);
 		return;
 	}
+	dev->judged = ev->verdict != VMIG_VERDICT_NONE;
 	/* A no is one, whether it has words or not. */
-	if (ev->verdict == VMIG_VERDICT_NO && !*line)
-		line = "it is not compatible, and does not say why";
-	core->devices[ev->device].judged = ev->verdict != VMIG_VERDICT_NONE;
-	while (ev->verdict == VMIG_VERDICT_NO && *line) {
-		int len = (int)strcspn(line, "\n");
-
-		vmig_core_reason(core, -EXDEV, "device %u (%s): %.*s", ev->device,
-				 core->devices[ev->device].info.name, len, line);
-		line += len + (line[len] == '\n');
-	}
-	if (vmig_core_idle(core))
-		judge(core);
+	if (ev->verdict == VMIG_VERDICT_NO)
+		dev->refusal = silent ? "it is not compatible, and does not say why" : ev->text;
+	if (!vmig_core_idle(core))
+		return;
+	give_reasons(core);
+	judge(core);
 }
 
 void vmig_destination_offer(struct vmig_core *core, const struct vmig_core_event *ev)

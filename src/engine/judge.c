@@ -184,7 +184,7 @@ static enum vmig_verdict judge_descriptors(struct vmig_worker *w)
 void vmig_worker_judge(struct vmig_worker *w, struct vmig_core_event *end)
 {
 	struct vmig_device_info before, after;
-	uint32_t state = VMIG_STATE_NONE;
+	uint32_t was = VMIG_STATE_NONE, state = VMIG_STATE_NONE;
 	char why[VMIG_DRIVER_TEXT];
 	int r;
 
@@ -194,6 +194,8 @@ void vmig_worker_judge(struct vmig_worker *w, struct vmig_core_event *end)
 	/* A driver that judges by being fed is reset for it: not where the descriptors have said no already. */
 	if (w->papers.opaque &&
 	    (end->verdict != VMIG_VERDICT_NO || !(before.traits & VMIG_TRAIT_MATCH_FIRST))) {
+		if (vmig_device_query_state(w->dev, &was))
+			was = VMIG_STATE_NONE;
 		r = vmig_device_check_opaque(w->dev, w->papers.opaque, w->papers.opaque_len);
 		vmig_device_query_info(w->dev, &after);
 		end->resets = (uint32_t)(after.generation - before.generation);
@@ -205,9 +207,9 @@ void vmig_worker_judge(struct vmig_worker *w, struct vmig_core_event *end)
 				    : "");
 			end->verdict = VMIG_VERDICT_NO;
 		}
-		/* It was fed, and its reset has failed: it is not where it was. */
+		/* It was fed, and its reset has failed. One that stands in STOP was not, and may stay there. */
 		if (r && (before.traits & VMIG_TRAIT_MATCH_FIRST) &&
-		    (vmig_device_query_state(w->dev, &state) || state != VMIG_STATE_RUNNING))
+		    (vmig_device_query_state(w->dev, &state) || state != was))
 			end->code = r;
 	}
 	end->text = w->reasons;

@@ -373,6 +373,23 @@ TEST(a_head_is_fed_to_the_destination_before_anything_moves)
 	}
 }
 
+/* It may be the source of an earlier migration: it is not run in order to be asked. */
+TEST(a_destination_in_stop_is_not_fed_and_stays_there)
+{
+	struct teller from = { .opaque = HEAD, .by_head = true, .takes = HEAD };
+	struct teller to = { .opaque = HEAD, .by_head = true, .takes = HEAD };
+	struct side source, destination;
+
+	offer(&from, &to, &source, &destination);
+	ck_assert_int_eq(vmig_device_set_state(to.dev, VMIG_STATE_STOP, VMIG_STATE_NONE, NULL), 0);
+	source.options.probe = true;
+	side_run_both(&source, &destination);
+	ck_assert_msg(source.r == VMIG_DONE, "%s", source.result.reason);
+	ck_assert_int_eq(to.n_resets, 0);
+	ck_assert_uint_eq(state_of(&to), VMIG_STATE_STOP);
+	both_closed(&from, &to);
+}
+
 /* Whether it has told something or not: it has to be back, or the migration does not begin. */
 TEST(a_source_that_does_not_come_back_from_telling_stops_it)
 {
@@ -483,6 +500,7 @@ HARNESS("engine.offer", T(a_driver_that_says_no_moves_nobody),
 	T(no_head_is_read_without_precopy_nor_one_that_is_too_long),
 	T(another_format_is_refused_whatever_the_descriptors_say), T(a_cancel_does_not_wait_for_the_judge),
 	T(a_head_is_fed_to_the_destination_before_anything_moves),
+	T(a_destination_in_stop_is_not_fed_and_stays_there),
 	T(a_source_that_does_not_come_back_from_telling_stops_it),
 	T(a_destination_that_fails_while_it_is_fed_is_reset),
 	T(a_destination_whose_reset_fails_after_it_was_fed_is_reset_again))
