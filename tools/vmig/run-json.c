@@ -20,6 +20,9 @@ const char *run_text_state(uint32_t state, char buf[TOOL_TEXT_MAX])
 	return buf;
 }
 
+/* The devices' side writes while this looks on, perhaps in this very process. */
+#define LOOK(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
 static json_t *text(const char *words, size_t room)
 {
 	json_t *o = json_stringn(words, strnlen(words, room));
@@ -40,7 +43,9 @@ static int error_of(int32_t result)
 
 static json_t *states_json(const struct vmig_kabi_status *s)
 {
-	uint32_t n = s->n_states, first = n > VMIG_KABI_STATES ? n - VMIG_KABI_STATES : 0;
+	/* An entry is whole before it is counted. */
+	uint32_t n = __atomic_load_n(&s->n_states, __ATOMIC_ACQUIRE),
+		 first = n > VMIG_KABI_STATES ? n - VMIG_KABI_STATES : 0;
 	json_t *array = json_array(), *o;
 	char buf[TOOL_TEXT_MAX];
 
@@ -65,16 +70,16 @@ static json_t *device_json(const struct run *run, uint32_t i)
 
 	run_folder_device(run, i, folder);
 	o = json_pack("{s:o, s:i, s:s, s:b, s:s}", "device-id", text(spec->spec, sizeof(spec->spec)), "group",
-		      (int)(RUN_GROUP + i), "sysfsdev", folder, "open", s->opened != 0, "device-state",
-		      s->n_states ? run_text_state(s->state, buf) : "unknown");
+		      (int)(RUN_GROUP + i), "sysfsdev", folder, "open", LOOK(s->opened) != 0, "device-state",
+		      LOOK(s->n_states) ? run_text_state(LOOK(s->state), buf) : "unknown");
 	json_object_set_new(o, "states", states_json(s));
-	json_object_set_new(o, "n-states", number(s->n_states));
-	json_object_set_new(o, "resets", number(s->n_resets));
-	json_object_set_new(o, "saved", number(s->saved));
-	json_object_set_new(o, "loaded", number(s->loaded));
-	json_object_set_new(o, "reports", number(s->n_reports));
-	json_object_set_new(o, "dirty-pages", number(s->dirty_pages));
-	json_object_set_new(o, "interrupts", number(s->n_interrupts));
+	json_object_set_new(o, "n-states", number(LOOK(s->n_states)));
+	json_object_set_new(o, "resets", number(LOOK(s->n_resets)));
+	json_object_set_new(o, "saved", number(LOOK(s->saved)));
+	json_object_set_new(o, "loaded", number(LOOK(s->loaded)));
+	json_object_set_new(o, "reports", number(LOOK(s->n_reports)));
+	json_object_set_new(o, "dirty-pages", number(LOOK(s->dirty_pages)));
+	json_object_set_new(o, "interrupts", number(LOOK(s->n_interrupts)));
 	return o;
 }
 
@@ -89,7 +94,7 @@ json_t *run_json_info(const struct run *run, pid_t pid)
 	return json_pack("{s:i, s:s, s:i, s:s, s:o, s:o, s:o, s:o}", "vmig-run", RUN_PROTOCOL, "name",
 			 run->name, "pid", (int)pid, "intercept", run->way->name, "command", command,
 			 "devices", devices, "calls", number(run_ring_count(&run->shared->ring)), "dropped",
-			 number(run->shared->ring.dropped));
+			 number(LOOK(run->shared->ring.dropped)));
 }
 
 static const char *const kinds[] = { "container", "group", "device", "iommufd", "data" };
