@@ -186,9 +186,20 @@ class Pair(Found):
             self.expect(device.state in ("RUNNING", "v1-running"), f"{vm.name}'s device {n} is in {device.state}")
         self.check_work(vm, but=but)
 
+    @staticmethod
+    def _resets(vm):
+        """None: it is gone, perhaps while it was asked."""
+        if not vm.alive():
+            return None
+        try:
+            return vm.resets()
+        except Failed:
+            wait_for(lambda: not vm.alive(), "a run that lives does not answer")
+            return None
+
     def resets(self):
         """Of each side's devices since the migration was set up; "-": it is gone."""
-        after = [vm.resets() if vm.alive() else None for vm in (self.source, self.destination)]
+        after = [self._resets(vm) for vm in (self.source, self.destination)]
         return ["-" if a is None else str(a - b) for a, b in zip(after, self.before)]
 
     def check_resets(self):
