@@ -19,6 +19,7 @@
 #include <vmig/stream.h>
 #include <vmig/supervise.h>
 #include <vmig/user.h>
+#include <vmig/uuid.h>
 #include <vmig/version.h>
 
 #endif
