@@ -7,7 +7,9 @@
  * group or RESUMING, and with the device's generation: every reset raises it. An ended session says
  * -ENODEV (a provider may say -EINVAL for a transition that the kernel answers so) until it is closed.
  *
- * One thread at a time uses a session; it may run beside a long vmig_device_set_state() in another.
+ * One thread at a time uses a session; it may run beside a long vmig_device_set_state() in another. But
+ * before a transition that ends the session, or a reset, it must have done: no call under way, no loan or
+ * room out. What was lent is the device's own memory, which it then uses again.
  * All calls may block up to the device's timeout, unless they say otherwise.
  *
  * Saving has two ways, each works on every provider; the native one (VMIG_TRAIT_LENDS says which)
@@ -58,7 +60,8 @@ ssize_t vmig_session_readv(struct vmig_session *session, const struct iovec *iov
  * Borrow up to @max bytes of migration data where they lie.
  *
  * Fills @ret_iov (room for VMIG_SESSION_IOV_MAX) and *ret_n. The memory stays valid and unchanged
- * until vmig_session_return(), which must come before the next call on this session.
+ * until vmig_session_return(), which must come before the next call on this session. Of a session that
+ * ends it stays valid until vmig_session_close(), but may change.
  * Returns as vmig_session_readv() does. -EBUSY: a loan is out already.
  */
 ssize_t vmig_session_lend(struct vmig_session *session, size_t max, struct iovec *ret_iov, int *ret_n);

@@ -39,6 +39,8 @@ static void init_slot(struct vmig_kabi_slot *slot, struct vmig_kabi *kabi, uint1
 	vmig_device_query_info(slot->dev, &slot->info);
 	query_regions(slot);
 	slot->v1_state = VMIG_UAPI_DEVICE_STATE_V1_RUNNING;
+	pthread_mutex_init(&slot->turnstile, NULL);
+	pthread_mutex_init(&slot->flow, NULL);
 	pthread_mutex_init(&slot->lock, NULL);
 	if (config->status)
 		memcpy(config->status->name, slot->info.name, sizeof(config->status->name));
@@ -77,8 +79,11 @@ void vmig_kabi_free(struct vmig_kabi *kabi)
 {
 	if (!kabi)
 		return;
-	for (uint32_t i = 0; i < kabi->config.n_devices; i++)
+	for (uint32_t i = 0; i < kabi->config.n_devices; i++) {
 		pthread_mutex_destroy(&kabi->slots[i].lock);
+		pthread_mutex_destroy(&kabi->slots[i].flow);
+		pthread_mutex_destroy(&kabi->slots[i].turnstile);
+	}
 	pthread_mutex_destroy(&kabi->lock);
 	free(kabi->slots);
 	free(kabi);

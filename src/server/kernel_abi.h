@@ -6,9 +6,9 @@
  *   kabi->lock   who has opened what, which group is in which container, who is attached to what
  *   iommufd->lock  the objects of one iommufd
  *   as->lock     the mappings of one address space, its devices and its dirty tracking
- *   data->lock   the use of one data transfer session
+ *   slot->turnstile, slot->flow  the use of a device's data transfer sessions: vmig_kabi_data_hold()
  *   slot->lock   what is remembered of a device; nothing is called with it
- * A device's state calls are made with none of them.
+ * A device's state calls are made with none of them, but that those that end a session hold its data.
  */
 #ifndef VMIG_SERVER_KERNEL_ABI_H
 #define VMIG_SERVER_KERNEL_ABI_H
@@ -76,8 +76,7 @@ struct vmig_kabi_iommufd {
 
 struct vmig_kabi_data {
 	struct vmig_kabi_file file;
-	pthread_mutex_t lock;         /* one user of the session at a time */
-	struct vmig_session *session; /* NULL: the device was closed */
+	struct vmig_session *session; /* NULL: the device was closed. Under slot->flow, as is passed */
 	bool loads;
 	uint64_t passed;             /* bytes */
 	struct vmig_kabi_data *next; /* of the same device; under slot->lock */
@@ -104,6 +103,8 @@ struct vmig_kabi_slot {
 	uint32_t n_open;
 	bool used;
 	struct vmig_kabi_as *as; /* it is attached to this one */
+
+	pthread_mutex_t turnstile, flow;
 
 	pthread_mutex_t lock;
 	struct vmig_kabi_data *data; /* those open */
@@ -236,6 +237,12 @@ int vmig_kabi_data_new(struct vmig_kabi_slot *slot, struct vmig_session *session
 void vmig_kabi_data_close(struct vmig_kabi_data *data);
 /** The device is being closed: its sessions end. */
 void vmig_kabi_data_end_all(struct vmig_kabi_slot *slot);
+/**
+ * Wait until nobody copies data of the device, and let nobody begin. Reads look at the device's own memory, writes fill
+ * it: whoever ends a session, by a reset or a transition, holds its data, or they see memory that is in use again.
+ */
+void vmig_kabi_data_hold(struct vmig_kabi_slot *slot);
+void vmig_kabi_data_go_on(struct vmig_kabi_slot *slot);
 int64_t vmig_kabi_data_read(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t len);
 int64_t vmig_kabi_data_write(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t len);
 

@@ -21,7 +21,6 @@ int vmig_kabi_data_new(struct vmig_kabi_slot *slot, struct vmig_session *session
 	if (!data)
 		return -ENOMEM;
 	vmig_kabi_file_init(&data->file, slot->kabi, VMIG_KABI_DATA, slot);
-	pthread_mutex_init(&data->lock, NULL);
 	data->session = session;
 	data->loads = loads;
 	pthread_mutex_lock(&slot->lock);
@@ -45,7 +44,6 @@ void vmig_kabi_data_close(struct vmig_kabi_data *data)
 	}
 	pthread_mutex_unlock(&slot->lock);
 	vmig_session_close(data->session);
-	pthread_mutex_destroy(&data->lock);
 	free(data);
 }
 
@@ -75,13 +73,40 @@ void vmig_kabi_data_end_all(struct vmig_kabi_slot *slot)
 	while ((data = next_alive(slot))) {
 		struct vmig_session *session;
 
-		pthread_mutex_lock(&data->lock);
+		vmig_kabi_data_hold(slot);
 		session = data->session;
 		data->session = NULL;
-		pthread_mutex_unlock(&data->lock);
+		vmig_kabi_data_go_on(slot);
 		vmig_session_close(session);
 		vmig_kabi_file_unref(&data->file);
 	}
+}
+
+/* --- one at a time ------------------------------------------------------------------------ */
+
+/** To copy. Past the turnstile, so that a thread that reads and reads cannot keep a reset waiting. */
+static void enter(struct vmig_kabi_slot *slot)
+{
+	pthread_mutex_lock(&slot->turnstile);
+	pthread_mutex_unlock(&slot->turnstile);
+	pthread_mutex_lock(&slot->flow);
+}
+
+static void leave(struct vmig_kabi_slot *slot)
+{
+	pthread_mutex_unlock(&slot->flow);
+}
+
+void vmig_kabi_data_hold(struct vmig_kabi_slot *slot)
+{
+	pthread_mutex_lock(&slot->turnstile);
+	pthread_mutex_lock(&slot->flow);
+}
+
+void vmig_kabi_data_go_on(struct vmig_kabi_slot *slot)
+{
+	pthread_mutex_unlock(&slot->flow);
+	pthread_mutex_unlock(&slot->turnstile);
 }
 
 /* --- read --------------------------------------------------------------------------------- */
@@ -153,11 +178,11 @@ int64_t vmig_kabi_data_read(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t l
 	/* As a file that was opened for the other direction. */
 	if (data->loads)
 		return -EBADF;
-	pthread_mutex_lock(&data->lock);
+	enter(data->file.slot);
 	r = read_locked(ctx, data, addr, len);
 	if (r > 0)
 		data->passed += (uint64_t)r;
-	pthread_mutex_unlock(&data->lock);
+	leave(data->file.slot);
 	if (r > 0)
 		vmig_kabi_note_data(data->file.slot, false, (uint64_t)r);
 	return r;
@@ -231,11 +256,11 @@ int64_t vmig_kabi_data_write(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t 
 
 	if (!data->loads)
 		return -EBADF;
-	pthread_mutex_lock(&data->lock);
+	enter(data->file.slot);
 	r = write_locked(ctx, data, addr, len);
 	if (r > 0)
 		data->passed += (uint64_t)r;
-	pthread_mutex_unlock(&data->lock);
+	leave(data->file.slot);
 	if (r > 0)
 		vmig_kabi_note_data(data->file.slot, true, (uint64_t)r);
 	return r;
@@ -247,13 +272,13 @@ static int query_precopy(struct vmig_kabi_data *data, struct vmig_precopy *ret)
 {
 	int r;
 
-	pthread_mutex_lock(&data->lock);
+	enter(data->file.slot);
 	r = vmig_kabi_fault(data->file.slot, VMIG_KABI_FAULT_PRECOPY_INFO, VMIG_STATE_NONE, data->passed);
 	if (!r && !data->session)
 		r = -ENODEV;
 	if (!r)
 		r = vmig_session_query_precopy(data->session, ret);
-	pthread_mutex_unlock(&data->lock);
+	leave(data->file.slot);
 	return r;
 }
 

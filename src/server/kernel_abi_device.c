@@ -16,8 +16,11 @@
 /** @as: what it is attached to, or NULL. */
 static int do_reset(struct vmig_kabi_slot *slot, struct vmig_kabi_as *as)
 {
-	int r = vmig_device_reset(slot->dev);
+	int r;
 
+	vmig_kabi_data_hold(slot);
+	r = vmig_device_reset(slot->dev);
+	vmig_kabi_data_go_on(slot);
 	/* It may have been done in part: what a reset ends has ended. */
 	vmig_kabi_irqs_forget(slot);
 	pthread_mutex_lock(&slot->lock);

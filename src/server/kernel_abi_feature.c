@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "fsm/fsm.h"
 #include "server/kernel_abi.h"
 
 #define GET   VMIG_UAPI_DEVICE_FEATURE_GET
@@ -69,13 +70,27 @@ static int install_session(struct vmig_kabi_ctx *ctx, struct vmig_session *sessi
 	return r;
 }
 
-static int walk(struct vmig_kabi_ctx *ctx, uint32_t target, struct vmig_session **ret)
+/** A session that carries on is read meanwhile: the way to STOP_COPY may be long. One that ends must not be. */
+static int move(struct vmig_kabi_slot *slot, uint32_t from, uint32_t target, struct vmig_session **ret)
+{
+	bool ends = vmig_fsm_walk_session(slot->info.migration_flags, from, target) != VMIG_ARC_KEEP;
+	int r;
+
+	if (ends)
+		vmig_kabi_data_hold(slot);
+	r = vmig_device_set_state(slot->dev, target, VMIG_STATE_NONE, ret);
+	if (ends)
+		vmig_kabi_data_go_on(slot);
+	return r;
+}
+
+static int walk(struct vmig_kabi_ctx *ctx, uint32_t from, uint32_t target, struct vmig_session **ret)
 {
 	struct vmig_kabi_slot *slot = ctx->file->slot;
 	int r = vmig_kabi_fault(slot, VMIG_KABI_FAULT_ARC, target, 0);
 
 	if (!r)
-		r = vmig_device_set_state(slot->dev, target, VMIG_STATE_NONE, ret);
+		r = move(slot, from, target, ret);
 	vmig_kabi_note_state(slot, target, r);
 	return r;
 }
@@ -97,7 +112,7 @@ static int64_t set_state(struct vmig_kabi_ctx *ctx, uint64_t addr)
 	mig.data_fd = -1;
 	r = vmig_kabi_put(ctx, addr, &mig, sizeof(mig));
 	if (!r)
-		r = walk(ctx, mig.device_state, &session);
+		r = walk(ctx, from, mig.device_state, &session);
 	if (r < 0 || !session)
 		return r;
 	fd = install_session(ctx, session, mig.device_state == VMIG_STATE_RESUMING);

@@ -13,7 +13,8 @@ struct beside {
 	struct vmm *vmm;
 	int fd, result;
 	atomic_bool stop;
-	uint64_t bytes;
+	uint8_t *stream;
+	size_t bytes;
 };
 
 /* --- data beside transitions ---------------------------------------------------------------- */
@@ -32,7 +33,7 @@ static void *read_all(void *opaque)
 			b->result = (int)got;
 			return NULL;
 		}
-		b->bytes += (uint64_t)got;
+		b->bytes += (size_t)got;
 	}
 }
 
@@ -61,9 +62,24 @@ TEST(a_reader_goes_on_while_the_device_walks)
 	vmm_done(&vmm);
 }
 
-TEST(a_reader_whose_device_is_reset_or_closed_is_told)
+/* --- what ends a session ---------------------------------------------------------------------- */
+
+enum { BY_RESET, BY_CLOSE, BY_LEAVING };
+
+static void end_session(struct vmm *vmm, int how)
 {
-	for (int closes = 0; closes < 2; closes++) {
+	if (how == BY_CLOSE)
+		way_close(&vmm->way, vmm->fd[0]);
+	else if (how == BY_LEAVING)
+		ck_assert_int_eq(vmm_set_state(vmm, vmm->fd[0], VMIG_STATE_RUNNING, NULL), 0);
+	else
+		ck_assert_int_eq(way_ioctl(&vmm->way, vmm->fd[0], VMIG_UAPI_DEVICE_RESET, NULL), 0);
+}
+
+/* The reader looks at the device's own memory, which the device then has back. */
+TEST(a_reader_whose_session_ends_is_told)
+{
+	for (int how = BY_RESET; how <= BY_LEAVING; how++) {
 		struct beside b = { 0 };
 		struct vmm vmm;
 		pthread_t thread;
@@ -73,12 +89,41 @@ TEST(a_reader_whose_device_is_reset_or_closed_is_told)
 		b.vmm = &vmm;
 		ck_assert_int_eq(vmm_set_state(&vmm, vmm.fd[0], VMIG_STATE_PRE_COPY, &b.fd), 0);
 		ck_assert_int_eq(pthread_create(&thread, NULL, read_all, &b), 0);
-		if (closes)
-			way_close(&vmm.way, vmm.fd[0]);
-		else
-			ck_assert_int_eq(way_ioctl(&vmm.way, vmm.fd[0], VMIG_UAPI_DEVICE_RESET, NULL), 0);
+		end_session(&vmm, how);
 		pthread_join(thread, NULL);
 		ck_assert_int_eq(b.result, -ENODEV);
+		vmm_done(&vmm);
+	}
+}
+
+static void *write_all(void *opaque)
+{
+	struct beside *b = opaque;
+
+	b->result = (int)vmm_load(b->vmm, b->fd, b->stream, b->bytes, 16384);
+	return NULL;
+}
+
+/* The writer may have been done before: then it was told nothing. */
+TEST(a_writer_whose_session_ends_is_told)
+{
+	for (int how = BY_RESET; how <= BY_CLOSE; how++) {
+		struct beside b = { 0 };
+		struct vmm vmm;
+		pthread_t thread;
+
+		vmm_init(&vmm, NULL, "nic,state=4M", NULL);
+		vmm_open_container(&vmm);
+		b.vmm = &vmm;
+		ck_assert_int_eq(vmm_set_state(&vmm, vmm.fd[0], VMIG_STATE_STOP_COPY, &b.fd), 0);
+		ck_assert_int_eq(vmm_save(&vmm, b.fd, 1 << 20, &b.stream, &b.bytes), 0);
+		ck_assert_int_eq(vmm_set_state(&vmm, vmm.fd[0], VMIG_STATE_RESUMING, &b.fd), 0);
+		ck_assert_int_eq(pthread_create(&thread, NULL, write_all, &b), 0);
+		end_session(&vmm, how);
+		pthread_join(thread, NULL);
+		ck_assert_int_eq(way_write(&vmm.way, b.fd, b.stream, 1), -ENODEV);
+		ck_assert(b.result == -ENODEV || !b.result);
+		free(b.stream);
 		vmm_done(&vmm);
 	}
 }
@@ -241,6 +286,6 @@ TEST(a_device_is_reset_while_it_moves_from_space_to_space)
 }
 
 HARNESS("kernel-abi-threads", T(a_reader_goes_on_while_the_device_walks),
-	T(a_reader_whose_device_is_reset_or_closed_is_told),
+	T(a_reader_whose_session_ends_is_told), T(a_writer_whose_session_ends_is_told),
 	T(mappings_change_and_are_reported_while_two_devices_write),
 	T(calls_of_all_kinds_run_beside_each_other), T(a_device_is_reset_while_it_moves_from_space_to_space))
