@@ -20,16 +20,40 @@ extern "C" {
 
 struct vmig_channel;
 struct vmig_listener;
+struct vmig_tls;
 
-/** -EINVAL: not an address; -ECONNREFUSED, -ETIMEDOUT, ...: *ret_error says it. */
+/** How a connection is made. NULL, and zero of each: the default. Not looked at after the call. */
+struct vmig_channel_options {
+	uint32_t timeout_ms;        /* of connecting, and of a handshake; 10 s */
+	const struct vmig_tls *tls; /* NULL: plain. Kept as long as it is needed, also when freed */
+	bool insecure;              /* plain TCP to and from other hosts too; else -EPERM */
+	bool compress;              /* zstd. Both ends have to say so, or neither */
+	uint32_t reconnect_ms;      /* how long a lost connection may take to come back; 0: it does not */
+	/** Tests: faults in what is sent, "WHAT=NUMBER,...": one a connection, in this order, then none.
+	 *  cut=BYTES: after so many the connection is gone; corrupt=BYTE: this one arrives changed;
+	 *  drop=BYTE: this one does not arrive; delay=MS: each send begins so much later. */
+	const char *fault;
+};
+
+/** -EINVAL: not an address, or options that do not go together; -EPERM: plain TCP beyond this host;
+ *  -ECONNREFUSED, -ETIMEDOUT, ...; -EACCES: the peer is not who it should be, or does not want us;
+ *  -EPROTO: it does not speak as we do: *ret_error says it. */
+int vmig_channel_connect_with(const char *address, const struct vmig_channel_options *options,
+			      struct vmig_channel **ret, struct vmig_error *ret_error);
+/** The same with the defaults. */
 int vmig_channel_connect(const char *address, uint32_t timeout_ms, struct vmig_channel **ret,
 			 struct vmig_error *ret_error);
 
-/** -EADDRINUSE, ... Port 0 is any free one; vmig_listener_address() tells it. */
+/** -EADDRINUSE, -EPERM, ... Port 0 is any free one; vmig_listener_address() tells it. */
+int vmig_listener_new_with(const char *address, const struct vmig_channel_options *options,
+			   struct vmig_listener **ret, struct vmig_error *ret_error);
 int vmig_listener_new(const char *address, struct vmig_listener **ret, struct vmig_error *ret_error);
 const char *vmig_listener_address(const struct vmig_listener *listener);
-/** Wait for one peer. @timeout_ms 0: for ever. -ETIMEDOUT. */
+/** Wait for one peer. @timeout_ms 0: for ever. -ETIMEDOUT. -ECONNABORTED: one came and was not let in;
+ *  vmig_listener_error() says why; call again. Peers that are slow in their handshake do not hold up others. */
 int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, struct vmig_channel **ret);
+/** Of the last call that failed. */
+const struct vmig_error *vmig_listener_error(const struct vmig_listener *listener);
 void vmig_listener_free(struct vmig_listener *listener);
 
 /** A file or pipe, one way: for writing, or for reading. "-" is standard output or input.
@@ -52,6 +76,11 @@ ssize_t vmig_channel_recv(struct vmig_channel *channel, const struct iovec *iov,
 void vmig_channel_set_timeout(struct vmig_channel *channel, uint32_t ms);
 /** Wake whoever sends or receives: they and all later calls fail with -ECONNRESET. Any thread. */
 void vmig_channel_shutdown(struct vmig_channel *channel);
+/** May a connection that is lost be waited for (options->reconnect_ms)? Yes, until this says no: then whoever
+ *  finds it lost fails at once. The engine says no when the devices have stopped. Any thread. */
+void vmig_channel_hold(struct vmig_channel *channel, bool wait_for_it);
+/** Is the connection lost, and being waited for? That is not the peer's silence. Any thread. */
+bool vmig_channel_away(const struct vmig_channel *channel);
 /** Everything sent is on stable storage and the file has its name. 0 for a socket. */
 int vmig_channel_commit(struct vmig_channel *channel);
 void vmig_channel_close(struct vmig_channel *channel);

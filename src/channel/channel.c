@@ -78,6 +78,17 @@ void vmig_channel_shutdown(struct vmig_channel *channel)
 		channel->ops->shutdown(channel->self);
 }
 
+void vmig_channel_hold(struct vmig_channel *channel, bool wait_for_it)
+{
+	if (channel->ops->hold)
+		channel->ops->hold(channel->self, wait_for_it);
+}
+
+bool vmig_channel_away(const struct vmig_channel *channel)
+{
+	return channel->ops->away && channel->ops->away(channel->self);
+}
+
 int vmig_channel_commit(struct vmig_channel *channel)
 {
 	return channel->ops->commit ? channel->ops->commit(channel->self) : 0;

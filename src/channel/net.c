@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* net - connect and listen. */
+/* net - sockets to an address, and at one. */
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "base/fault.h"
 #include "channel/address.h"
+#include "channel/net.h"
 #include "channel/provider.h"
 
 static void free_infop(struct addrinfo **info)
@@ -32,6 +34,32 @@ static int resolve(const char *text, const struct vmig_address *a, bool listenin
 	*ret = NULL;
 	return vmig_fault(error, r == EAI_SYSTEM ? -errno : -EHOSTUNREACH, text, "the host is not known: %s",
 			  gai_strerror(r));
+}
+
+static bool is_loopback(const struct sockaddr *addr)
+{
+	const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr;
+	const struct in_addr *four = &((const struct sockaddr_in *)(const void *)addr)->sin_addr;
+
+	if (addr->sa_family == AF_INET)
+		return ntohl(four->s_addr) >> 24 == IN_LOOPBACKNET;
+	if (addr->sa_family != AF_INET6)
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+/*
+ * All that the name means, or none: which of them is taken may be another one tomorrow. "Any address"
+ * (0.0.0.0, ::) is not this host alone.
+ */
+static int check_loopback(const char *text, const struct addrinfo *info, struct vmig_error *error)
+{
+	for (; info; info = info->ai_next)
+		if (!is_loopback(info->ai_addr))
+			return vmig_fault(error, -EPERM, text,
+					  "this is not only this host: without TLS, whoever is on the way "
+					  "could read and change all");
+	return 0;
 }
 
 /* Connects within the time, then leaves the socket blocking; the channel asks for MSG_DONTWAIT itself. */
@@ -60,12 +88,14 @@ static int connect_one(int domain, const struct sockaddr *addr, socklen_t len, u
 	return 0;
 }
 
-static int connect_tcp(const char *text, const struct vmig_address *a, uint32_t ms, int *ret_fd,
-		       struct vmig_error *error)
+static int connect_tcp(const char *text, const struct vmig_address *a, uint32_t ms, bool anywhere,
+		       int *ret_fd, struct vmig_error *error)
 {
 	_cleanup_(free_infop) struct addrinfo *info = NULL;
 	int r = resolve(text, a, false, &info, error);
 
+	if (!r && !anywhere)
+		r = check_loopback(text, info, error);
 	if (r)
 		return r;
 	for (const struct addrinfo *i = info; i; i = i->ai_next) {
@@ -84,42 +114,32 @@ static int connect_unix(const char *text, const struct vmig_address *a, uint32_t
 	return r ? vmig_fault(error, r, text, "cannot connect: %s", strerror(-r)) : 0;
 }
 
-int vmig_channel_connect(const char *address, uint32_t timeout_ms, struct vmig_channel **ret,
-			 struct vmig_error *error)
+int vmig_net_connect(const char *address, uint32_t ms, bool anywhere, int *ret_fd, struct vmig_error *error)
 {
 	struct vmig_address a;
-	_autoclose_ int fd = -1;
 	int r = vmig_address_parse(address, &a, error);
 
 	if (r)
 		return r;
-	r = (a.is_unix ? connect_unix : connect_tcp)(address, &a, timeout_ms, &fd, error);
-	if (r)
-		return r;
-	r = vmig_channel_socket(fd, ret);
-	if (r)
-		return vmig_fault(error, r, address, "cannot make a channel: %s", strerror(-r));
-	steal_fd(&fd);
-	return 0;
+	return a.is_unix ? connect_unix(address, &a, ms, ret_fd, error)
+			 : connect_tcp(address, &a, ms, anywhere, ret_fd, error);
 }
 
-struct vmig_listener {
-	int fd;
-	char address[sizeof(struct vmig_address)];
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* to be removed; "" for TCP */
-	struct stat made;                                       /* the socket file, to remove no other one */
-};
+/* --- listen --- */
 
 static int listen_at(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	return bind(fd, addr, len) < 0 || listen(fd, 8) < 0 ? -errno : 0;
 }
 
-static int listen_tcp(const char *text, const struct vmig_address *a, int *ret_fd, struct vmig_error *error)
+static int listen_tcp(const char *text, const struct vmig_address *a, bool anywhere, int *ret_fd,
+		      struct vmig_error *error)
 {
 	_cleanup_(free_infop) struct addrinfo *info = NULL;
 	int one = 1, r = resolve(text, a, true, &info, error);
 
+	if (!r && !anywhere)
+		r = check_loopback(text, info, error);
 	if (r)
 		return r;
 	for (const struct addrinfo *i = info; i; i = i->ai_next) {
@@ -167,7 +187,7 @@ static int listen_unix(const char *text, const struct vmig_address *a, int *ret_
 }
 
 /* The address as a peer would write it, with the port that was found. */
-static void name_tcp(struct vmig_listener *listener)
+static void name_tcp(struct vmig_net_listener *listener)
 {
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
@@ -180,65 +200,54 @@ static void name_tcp(struct vmig_listener *listener)
 		 strchr(host, ':') ? "tcp:[%s]:%s" : "tcp:%s:%s", host, port);
 }
 
-int vmig_listener_new(const char *address, struct vmig_listener **ret, struct vmig_error *error)
+static void name_unix(struct vmig_net_listener *listener, const struct vmig_address *a)
 {
-	_autofree_ struct vmig_listener *listener = calloc(1, sizeof(*listener));
-	struct vmig_address a;
-	int r;
+	snprintf(listener->address, sizeof(listener->address), "unix:%s", a->un.sun_path);
+	memcpy(listener->path, a->un.sun_path, sizeof(listener->path));
+	if (lstat(listener->path, &listener->made) < 0)
+		listener->path[0] = '\0';
+}
 
-	if (!listener)
-		return vmig_fault(error, -ENOMEM, address, "no memory");
-	r = vmig_address_parse(address, &a, error);
+int vmig_net_listen(const char *address, bool anywhere, struct vmig_net_listener *ret,
+		    struct vmig_error *error)
+{
+	struct vmig_address a;
+	int r = vmig_address_parse(address, &a, error);
+
 	if (r)
 		return r;
-	r = (a.is_unix ? listen_unix : listen_tcp)(address, &a, &listener->fd, error);
+	memset(ret, 0, sizeof(*ret));
+	ret->fd = -1;
+	r = a.is_unix ? listen_unix(address, &a, &ret->fd, error)
+		      : listen_tcp(address, &a, anywhere, &ret->fd, error);
 	if (r)
 		return r;
-	if (a.is_unix) {
-		snprintf(listener->address, sizeof(listener->address), "unix:%s", a.un.sun_path);
-		memcpy(listener->path, a.un.sun_path, sizeof(listener->path));
-		if (lstat(listener->path, &listener->made) < 0)
-			listener->path[0] = '\0';
-	} else {
-		name_tcp(listener);
-	}
-	*ret = steal_ptr(listener);
+	if (a.is_unix)
+		name_unix(ret, &a);
+	else
+		name_tcp(ret);
 	return 0;
 }
 
-const char *vmig_listener_address(const struct vmig_listener *listener)
+int vmig_net_accept(struct vmig_net_listener *listener, int *ret_fd)
 {
-	return listener->address;
-}
-
-int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, struct vmig_channel **ret)
-{
-	_autoclose_ int fd = -1;
-	int r;
+	int fd;
 
 	do {
-		r = vmig_channel_wait(listener->fd, POLLIN, -1, timeout_ms);
-		if (r)
-			return r;
 		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	if (fd < 0)
 		return -errno;
-	r = vmig_channel_socket(fd, ret);
-	if (!r)
-		steal_fd(&fd);
-	return r;
+	*ret_fd = fd;
+	return 0;
 }
 
-void vmig_listener_free(struct vmig_listener *listener)
+void vmig_net_listener_done(struct vmig_net_listener *listener)
 {
 	struct stat now;
 
-	if (!listener)
-		return;
 	close(listener->fd);
 	if (listener->path[0] && !lstat(listener->path, &now) && now.st_ino == listener->made.st_ino &&
 	    now.st_dev == listener->made.st_dev)
 		unlink(listener->path);
-	free(listener);
 }

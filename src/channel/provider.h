@@ -11,13 +11,15 @@
 
 #include "base/util.h"
 
-/** The semantics are those of channel.h. NULL: send and recv -EOPNOTSUPP, rewind -ESPIPE, commit 0. */
+/** The semantics are those of channel.h. NULL: send and recv -EOPNOTSUPP, rewind -ESPIPE, commit 0, away false. */
 struct vmig_channel_ops {
 	int (*send)(void *self, const struct iovec *iov, int n);
 	ssize_t (*recv)(void *self, const struct iovec *iov, int n);
 	int (*rewind)(void *self);
 	void (*set_timeout)(void *self, uint32_t ms);
 	void (*shutdown)(void *self);
+	void (*hold)(void *self, bool wait_for_it);
+	bool (*away)(const void *self);
 	int (*commit)(void *self);
 	void (*close)(void *self);
 };

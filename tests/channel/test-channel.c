@@ -181,6 +181,31 @@ TEST(an_address_in_use_is_told_and_a_stale_socket_is_replaced)
 	remove_folder();
 }
 
+TEST(plain_tcp_is_for_this_host_unless_it_is_allowed)
+{
+	static const char *const beyond[] = {
+		"tcp:192.0.2.1:9", "tcp:[2001:db8::1]:9", "tcp:[::ffff:192.0.2.1]:9",
+		"tcp:128.0.0.1:9", "tcp:0.0.0.0:0",       "tcp:[::]:0",
+		"tcp::0"
+	};
+	const struct vmig_channel_options allowed = { .insecure = true };
+	struct vmig_listener *listener;
+	struct vmig_channel *channel;
+	struct vmig_error error;
+
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		ck_assert_msg(vmig_listener_new(beyond[i], &listener, &error) == -EPERM, "%s", beyond[i]);
+		ck_assert(strstr(error.text, "TLS"));
+		if (i < 6) /* connecting, no host is this host */
+			ck_assert_msg(vmig_channel_connect(beyond[i], 100, &channel, &error) == -EPERM, "%s",
+				      beyond[i]);
+	}
+	ck_assert_int_eq(vmig_listener_new("tcp:127.255.0.1:0", &listener, NULL), 0);
+	vmig_listener_free(listener);
+	ck_assert_int_eq(vmig_listener_new_with("tcp:0.0.0.0:0", &allowed, &listener, NULL), 0);
+	vmig_listener_free(listener);
+}
+
 TEST(a_datagram_socket_is_no_channel)
 {
 	struct vmig_channel *channel;
@@ -467,8 +492,9 @@ TEST(many_pieces_arrive_as_one_stream)
 
 HARNESS("channel", T(tcp_and_unix_connect), T(what_is_no_address_is_refused), T(a_unix_path_has_a_limit),
 	T(nobody_there_is_told), T(an_address_in_use_is_told_and_a_stale_socket_is_replaced),
-	T(a_datagram_socket_is_no_channel), T(a_silent_peer_times_out), T(a_shutdown_wakes_both),
-	T(what_was_sent_before_a_shutdown_arrives), T(a_closed_peer_is_an_error_and_no_signal),
-	T(a_file_has_its_name_only_after_the_commit), T(a_file_is_read_and_rewound),
-	T(files_that_cannot_be_opened_are_told), T(a_full_disk_is_told), T(a_full_pipe_can_be_given_up),
-	T(standard_input_and_output_stay_open), T(many_pieces_arrive_as_one_stream))
+	T(plain_tcp_is_for_this_host_unless_it_is_allowed), T(a_datagram_socket_is_no_channel),
+	T(a_silent_peer_times_out), T(a_shutdown_wakes_both), T(what_was_sent_before_a_shutdown_arrives),
+	T(a_closed_peer_is_an_error_and_no_signal), T(a_file_has_its_name_only_after_the_commit),
+	T(a_file_is_read_and_rewound), T(files_that_cannot_be_opened_are_told), T(a_full_disk_is_told),
+	T(a_full_pipe_can_be_given_up), T(standard_input_and_output_stay_open),
+	T(many_pieces_arrive_as_one_stream))

@@ -48,22 +48,42 @@ int tool_channel_file(const char *path, bool writing, struct vmig_channel **ret)
 		    writing ? "cannot be written" : "cannot be read");
 }
 
-int tool_channel_connect(const char *address, uint64_t timeout_ns, struct vmig_channel **ret)
+static void fill(struct vmig_channel_options *ret, const struct tool_options *o)
 {
-	struct vmig_error error = { 0 };
-	int r = vmig_channel_connect(address, timeout_ns ? tool_ms(timeout_ns) : CONNECT_MS, ret, &error);
-
-	return r ? fail(r == -EINVAL ? VMIG_BAD_INPUT : VMIG_NOT_DONE, address, r, &error,
-			"cannot be connected to")
-		 : 0;
+	*ret = (struct vmig_channel_options){
+		.timeout_ms = o->timeout_ns ? tool_ms(o->timeout_ns) : CONNECT_MS,
+		.insecure = o->insecure,
+	};
 }
 
-int tool_channel_listen(const char *address, struct vmig_listener **ret)
+/* EPERM is the library's too: what it would not do without being told. */
+static int fail_at(const struct tool_options *o, const char *address, int r, const struct vmig_error *error,
+		   const char *what)
 {
-	struct vmig_error error = { 0 };
-	int r = vmig_listener_new(address, ret, &error);
+	if (r == -EPERM && !o->insecure)
+		return tool_fail(VMIG_BAD_INPUT, "%s: %s: %s; --insecure allows it nevertheless", address,
+				 what, error->text);
+	return fail(r == -EINVAL ? VMIG_BAD_INPUT : VMIG_NOT_DONE, address, r, error, what);
+}
 
-	return r ? fail(r == -EINVAL ? VMIG_BAD_INPUT : VMIG_NOT_DONE, address, r, &error,
-			"cannot be listened at")
-		 : 0;
+int tool_channel_connect(const char *address, const struct tool_options *o, struct vmig_channel **ret)
+{
+	struct vmig_channel_options options;
+	struct vmig_error error = { 0 };
+	int r;
+
+	fill(&options, o);
+	r = vmig_channel_connect_with(address, &options, ret, &error);
+	return r ? fail_at(o, address, r, &error, "cannot be connected to") : 0;
+}
+
+int tool_channel_listen(const char *address, const struct tool_options *o, struct vmig_listener **ret)
+{
+	struct vmig_channel_options options;
+	struct vmig_error error = { 0 };
+	int r;
+
+	fill(&options, o);
+	r = vmig_listener_new_with(address, &options, ret, &error);
+	return r ? fail_at(o, address, r, &error, "cannot be listened at") : 0;
 }

@@ -7,7 +7,7 @@
 
 bool tool_address_is(const char *word);
 int tool_channel_file(const char *path, bool writing, struct vmig_channel **ret);
-int tool_channel_connect(const char *address, uint64_t timeout_ns, struct vmig_channel **ret);
-int tool_channel_listen(const char *address, struct vmig_listener **ret);
+int tool_channel_connect(const char *address, const struct tool_options *o, struct vmig_channel **ret);
+int tool_channel_listen(const char *address, const struct tool_options *o, struct vmig_listener **ret);
 
 #endif

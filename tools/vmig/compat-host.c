@@ -110,7 +110,7 @@ int tool_compat_host(const struct tool_options *o, const char *source, const cha
 
 	r = options.paper ? open_paper(source, &dev) : tool_device_open(source, o->timeout_ns, &dev);
 	if (!r)
-		r = tool_channel_connect(address, o->timeout_ns, &channel);
+		r = tool_channel_connect(address, o, &channel);
 	if (!r) {
 		r = vmig_migrate_source(&dev, 1, channel, NULL, &options, &result);
 		r = r < 0 ? tool_fail(VMIG_BAD_INPUT, "%s: %s", address, strerror(-r))

@@ -417,7 +417,7 @@ const struct tool_verb tool_compat = {
 		"minor version first, then the nearest, then the higher bugfix number.\n"
 		"Exit status: 0 yes (of several: at least one), 1 no, 2 input that cannot be read.",
 	.example = "vmig compat source.json destination.json",
-	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_COMPAT,
+	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_COMPAT | TOOL_OPT_CHANNEL,
 	.min_words = 1,
 	.run = run,
 };

@@ -60,6 +60,7 @@ static const struct row rows[] = {
 	  "ask the driver of the one DEVICE about this version data" },
 	{ "symmetric", NULL, TOOL_OPT_COMPAT, FLAG, AT(symmetric), "both lists must accept the other side" },
 	{ "ignore", "ATTR,...", TOOL_OPT_COMPAT, TEXT, AT(ignore), "attributes that do not count" },
+	{ "insecure", NULL, TOOL_OPT_CHANNEL, FLAG, AT(insecure), "plain TCP to and from other hosts too" },
 	{ "timeout", "TIME", TOOL_OPT_TIMEOUT, TIME, AT(timeout_ns),
 	  "of a silent peer or device (30s; a device: 10s)" },
 	{ "json", NULL, TOOL_OPT_JSON, FLAG, AT(json), "for programs" },

@@ -39,7 +39,7 @@ static int at(struct tool_side *side, const char *address)
 	int r;
 
 	tool_cancel_begin();
-	r = tool_channel_listen(address, &listener);
+	r = tool_channel_listen(address, side->options, &listener);
 	if (r)
 		return r;
 	say_listening(vmig_listener_address(listener));
@@ -82,8 +82,8 @@ const struct tool_verb tool_receive = {
 	.more = "ADDRESS is tcp:HOST:PORT or unix:PATH; port 0 is any that is free. It prints \"listening: "
 		"ADDRESS\", takes\n"
 		"one migration and ends. It answers the questions of 'vmig compat' and goes on waiting.",
-	.example = "vmig receive tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_RUN,
+	.example = "vmig receive --insecure tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
+	.options = TOOL_OPT_RUN | TOOL_OPT_CHANNEL,
 	.min_words = 2,
 	.run = run,
 };

@@ -11,7 +11,7 @@ static int to(struct tool_side *side, const char *address)
 	/* The workload first: the other end waits for so long only as its --timeout says. */
 	r = tool_side_warm_up(side);
 	if (!r)
-		r = tool_channel_connect(address, side->options->timeout_ns, &channel);
+		r = tool_channel_connect(address, side->options, &channel);
 	if (!r) {
 		tool_side_run(side, channel);
 		r = tool_side_finish(side, NULL);
@@ -45,7 +45,7 @@ const struct tool_verb tool_send = {
 	.more = "ADDRESS is tcp:HOST:PORT or unix:PATH. A fault before the commit brings the source back to "
 		"RUNNING.",
 	.example = "vmig send vfio-user:/run/nic.sock tcp:host2:4444 --downtime 100ms",
-	.options = TOOL_OPT_RUN | TOOL_OPT_SOURCE,
+	.options = TOOL_OPT_RUN | TOOL_OPT_SOURCE | TOOL_OPT_CHANNEL,
 	.min_words = 2,
 	.run = run,
 };

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "channel/stack.h"
+
+#include <string.h>
+
+#include "base/fault.h"
+#include "channel/net.h"
+
+int vmig_stack_new(const char *address, const struct vmig_channel_options *options, struct vmig_stack **ret,
+		   struct vmig_error *error)
+{
+	static const struct vmig_channel_options defaults;
+	const struct vmig_channel_options *o = options ? options : &defaults;
+	_autofree_ struct vmig_stack *stack = calloc(1, sizeof(*stack));
+
+	if (o->tls || o->compress || o->reconnect_ms || o->fault)
+		return vmig_fault(error, -EOPNOTSUPP, address, "this kind of connection is not built yet");
+	if (stack)
+		stack->address = strdup(address);
+	if (!stack || !stack->address)
+		return vmig_fault(error, -ENOMEM, address, "no memory");
+	atomic_init(&stack->refs, 1);
+	stack->timeout_ms = o->timeout_ms ? o->timeout_ms : VMIG_STACK_TIMEOUT_MS;
+	stack->insecure = o->insecure;
+	stack->compress = o->compress;
+	stack->reconnect_ms = o->reconnect_ms;
+	*ret = steal_ptr(stack);
+	return 0;
+}
+
+struct vmig_stack *vmig_stack_ref(struct vmig_stack *stack)
+{
+	atomic_fetch_add(&stack->refs, 1);
+	return stack;
+}
+
+void vmig_stack_unref(struct vmig_stack *stack)
+{
+	if (!stack || atomic_fetch_sub(&stack->refs, 1) > 1)
+		return;
+	free(stack->address);
+	free(stack);
+}
+
+bool vmig_stack_anywhere(const struct vmig_stack *stack)
+{
+	return stack->insecure;
+}
+
+bool vmig_stack_shakes(const struct vmig_stack *stack)
+{
+	return false;
+}
+
+int vmig_stack_answer(struct vmig_stack *stack, int fd, struct vmig_channel **ret, struct vmig_error *error)
+{
+	int r = vmig_channel_socket(fd, ret);
+
+	if (!r)
+		return 0;
+	close(fd);
+	return vmig_fault(error, r, stack->address, "cannot make a channel: %s", strerror(-r));
+}
+
+int vmig_stack_dial(struct vmig_stack *stack, struct vmig_channel **ret, struct vmig_error *error)
+{
+	int fd, r = vmig_net_connect(stack->address, stack->timeout_ms, vmig_stack_anywhere(stack), &fd,
+				     error);
+
+	return r ? r : vmig_stack_answer(stack, fd, ret, error);
+}
+
+int vmig_stack_top(struct vmig_stack *stack, bool dialled, struct vmig_channel **channel,
+		   struct vmig_error *error)
+{
+	return 0;
+}
+
+static void stack_unrefp(struct vmig_stack **stack)
+{
+	vmig_stack_unref(*stack);
+}
+
+int vmig_channel_connect_with(const char *address, const struct vmig_channel_options *options,
+			      struct vmig_channel **ret, struct vmig_error *error)
+{
+	_cleanup_(stack_unrefp) struct vmig_stack *stack = NULL;
+	struct vmig_channel *channel;
+	int r = vmig_stack_new(address, options, &stack, error);
+
+	if (!r)
+		r = vmig_stack_dial(stack, &channel, error);
+	if (r)
+		return r;
+	r = vmig_stack_top(stack, true, &channel, error);
+	if (r)
+		vmig_channel_close(channel);
+	else
+		*ret = channel;
+	return r;
+}
+
+int vmig_channel_connect(const char *address, uint32_t timeout_ms, struct vmig_channel **ret,
+			 struct vmig_error *error)
+{
+	const struct vmig_channel_options options = { .timeout_ms = timeout_ms };
+
+	return vmig_channel_connect_with(address, &options, ret, error);
+}
