@@ -74,12 +74,24 @@ struct vmig_migrate_event {
 	const char *text;
 };
 
+/**
+ * What becomes of a pre-copy that does not converge: the rest does not fit the downtime, and more rounds leave no less; or
+ * max_rounds or max_time_ns are used up. Why, and what would help, is said by a warning, or is the reason. In no case is the
+ * user throttled, or switched over before the destination has loaded the initial data.
+ */
+enum vmig_no_converge {
+	VMIG_NO_CONVERGE_SWITCH, /* the default: what was asked for is done; its downtime is longer than wished for */
+	VMIG_NO_CONVERGE_ABORT, /* roll back: VMIG_NOT_DONE */
+	VMIG_NO_CONVERGE_WAIT, /* go on until it fits; max_rounds and max_time_ns, if given, then roll back */
+};
+
 /** Zero is a default for all. */
 struct vmig_migrate_options {
 	uint64_t downtime_ns; /* switch over when the rest is expected to fit; 300 ms */
 	uint64_t bandwidth;   /* most bytes a second; 0: no limit */
-	uint32_t max_rounds;  /* of pre-copy, then switch over; 30 */
-	uint64_t timeout_ns;  /* of a silent peer; 30 s */
+	uint32_t
+		max_rounds; /* of pre-copy, then on_no_converge; 30, or with VMIG_NO_CONVERGE_WAIT no limit */
+	uint64_t timeout_ns; /* of a silent peer; 30 s */
 	bool no_precopy;
 	bool keep_source; /* save --live: the source runs on when done; one-way channels only */
 	/* Only ask the destination: outcome VMIG_DONE is yes, VMIG_NOT_DONE no, with every reason. Nothing leaves RUNNING (but as
@@ -88,7 +100,9 @@ struct vmig_migrate_options {
 	bool paper; /* with @probe: the devices have only their descriptors: nothing else of them is judged */
 	void (*event)(const struct vmig_migrate_event *event, void *opaque);
 	void *opaque;
-	const bool *cancel; /* polled; true: abort */
+	const bool *cancel;   /* polled; true: abort */
+	uint64_t max_time_ns; /* of pre-copy, then on_no_converge; no limit */
+	enum vmig_no_converge on_no_converge;
 };
 
 /** How it ended; the values are the exit statuses of the command. */

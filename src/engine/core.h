@@ -132,8 +132,13 @@ struct vmig_core_config {
 	bool probe; /* the source only asks */
 	bool paper; /* and has only descriptors */
 	uint64_t downtime_ns, timeout_ns, bandwidth;
+	uint64_t max_time_ns; /* of pre-copy; 0: no limit */
 	uint32_t max_rounds;
+	enum vmig_no_converge on_no_converge;
 };
+
+/* Why pre-copy does not converge, for a person. */
+#define VMIG_PLAN_WORDS 640u
 
 #define VMIG_CORE_ACTIONS (4u * VMIG_LIMIT_DEVICES + 64u)
 
@@ -173,8 +178,11 @@ struct vmig_core {
 		uint64_t initial_number, initial_asked, initial_acked; /* a REINIT raises the number */
 		uint64_t sample_ns, sample_bytes; /* where the measurement of bandwidth began */
 		uint64_t bandwidth, dirty_rate;   /* bytes a second; 0: not known */
-		uint64_t remaining, expected_ns;
-		uint64_t arc_ns; /* the longest transition so far */
+		uint64_t remaining, expected_ns;  /* bytes; the downtime if it were switched over now */
+		uint64_t fixed_ns;                /* what of it does not depend on the bytes */
+		uint64_t arc_ns;                  /* the longest transition so far */
+		bool warned;                      /* that it does not converge */
+		char words[VMIG_PLAN_WORDS];
 	} plan;
 
 	struct vmig_core_action actions[VMIG_CORE_ACTIONS];

@@ -340,7 +340,11 @@ static void configure(struct vmig_driver *driver)
 		.downtime_ns = o->downtime_ns ? o->downtime_ns : 300 * NS_PER_MS,
 		.timeout_ns = o->timeout_ns ? o->timeout_ns : 30 * NS_PER_S,
 		.bandwidth = o->bandwidth,
-		.max_rounds = o->max_rounds ? o->max_rounds : 30,
+		.max_time_ns = o->max_time_ns,
+		.max_rounds = o->max_rounds                                ? o->max_rounds
+			      : o->on_no_converge == VMIG_NO_CONVERGE_WAIT ? UINT32_MAX
+									   : 30,
+		.on_no_converge = o->on_no_converge,
 	};
 	uint64_t ms = config.timeout_ns / NS_PER_MS;
 
@@ -514,7 +518,8 @@ static int migrate(struct vmig_device *const *devices, uint32_t n, struct vmig_c
 	if (!n || n > VMIG_MIGRATE_DEVICES_MAX || !channel || !distinct(devices, n) ||
 	    (options && options->keep_source && (!source || !vmig_channel_one_way(channel))) ||
 	    (options && options->probe && (!source || vmig_channel_one_way(channel))) ||
-	    (options && options->paper && !options->probe))
+	    (options && options->paper && !options->probe) ||
+	    (options && options->on_no_converge > VMIG_NO_CONVERGE_WAIT))
 		return -EINVAL;
 	driver = new_driver(devices, n, channel);
 	if (!driver)

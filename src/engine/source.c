@@ -135,6 +135,20 @@ static void look_at(struct vmig_core *core, uint32_t i)
 		vmig_core_pump(core, i, blind_budget(&core->devices[i]));
 }
 
+/* True: the stage is over, by a switchover or because it does not converge. */
+static bool judge(struct vmig_core *core)
+{
+	enum vmig_plan_verdict verdict = vmig_plan_judge(core);
+
+	if (verdict == VMIG_PLAN_SWITCH) {
+		vmig_core_enter(core, VMIG_STAGE_QUIESCE);
+	} else if (verdict == VMIG_PLAN_ABORT) {
+		vmig_core_reason(core, -ETIME, "%s", core->plan.words);
+		vmig_core_fail(core, VMIG_NOT_DONE);
+	}
+	return verdict != VMIG_PLAN_GO_ON;
+}
+
 /* Device @i has nothing under way and @left is fresh: read on, wait a little, or switch over. */
 static void consider(struct vmig_core *core, uint32_t i)
 {
@@ -145,9 +159,9 @@ static void consider(struct vmig_core *core, uint32_t i)
 		if (core->config.one_way)
 			core->plan.initial_acked = core->plan.initial_asked;
 	}
-	if (vmig_plan_switch(core))
-		vmig_core_enter(core, VMIG_STAGE_QUIESCE);
-	else if (!dev->left || core->plan.initial_asked != core->plan.initial_acked)
+	if (judge(core))
+		return;
+	if (!dev->left || core->plan.initial_asked != core->plan.initial_acked)
 		dev->ask_ns = core->now + ASK_NS;
 	else
 		vmig_core_pump(core, i, asks_sizes(dev) ? dev->left : blind_budget(dev));
@@ -213,12 +227,22 @@ static void precopy_record(struct vmig_core *core, const struct vmig_core_event 
 		return;
 	}
 	core->plan.initial_acked = number;
-	if (vmig_plan_switch(core))
-		vmig_core_enter(core, VMIG_STAGE_QUIESCE);
+	judge(core);
+}
+
+/* Sizes that are on their way will be judged when they are here. */
+static bool asking(const struct vmig_core *core)
+{
+	for (uint32_t i = 0; i < core->n; i++)
+		if (core->devices[i].job == VMIG_JOB_SIZES)
+			return true;
+	return false;
 }
 
 static void ask_again(struct vmig_core *core)
 {
+	if (vmig_plan_late(core) && !asking(core) && judge(core))
+		return;
 	for (uint32_t i = 0; i < core->n; i++) {
 		struct vmig_core_device *dev = &core->devices[i];
 

@@ -95,8 +95,15 @@ void vmig_plan_pump_ended(struct vmig_core *core);
 /** A device's sizes are new: its dirty rate, its REINIT. */
 void vmig_plan_sizes(struct vmig_core *core, struct vmig_core_device *dev, const struct vmig_precopy *sizes);
 void vmig_plan_round(struct vmig_core *core, struct vmig_core_device *dev);
-/** Is it time to switch over? */
-bool vmig_plan_switch(struct vmig_core *core);
+/** Is it time to switch over, or to give up? core->plan.words say why pre-copy does not converge. */
+enum vmig_plan_verdict { VMIG_PLAN_GO_ON, VMIG_PLAN_SWITCH, VMIG_PLAN_ABORT };
+enum vmig_plan_verdict vmig_plan_judge(struct vmig_core *core);
+/** Is the time for pre-copy used up? */
+bool vmig_plan_late(const struct vmig_core *core);
+/** More rounds do not help: nothing becomes less, their number is used up, or the time for them is. */
+enum vmig_plan_why { VMIG_PLAN_FINE, VMIG_PLAN_STUCK, VMIG_PLAN_ROUNDS, VMIG_PLAN_TIME };
+/** Fill in core->plan.words: why, and what would help (converge.c). @instead: it is not switched over because of it. */
+void vmig_plan_words(struct vmig_core *core, enum vmig_plan_why why, bool instead);
 /** All initial data has been sent, and the destination has not been asked about it. */
 bool vmig_plan_ask_initial(struct vmig_core *core);
 

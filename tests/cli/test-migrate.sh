@@ -74,6 +74,17 @@ t_options_of_the_source() {
 	expect 0 "$VMIG" migrate model:$BUSY --to model:$BUSY --downtime 1s --bandwidth 1G/s --max-rounds 2 --timeout 20s
 	has out '^precopy +[0-2] rounds?'
 }
+# Each changes faster than its link carries: what was asked for decides.
+t_what_does_not_converge() {
+	local fast=model:nic,state=16M,dirty-rate=400M/s slow='--bandwidth 32M/s --downtime 20ms'
+	expect 1 "$VMIG" migrate $fast --to model:nic,state=16M $slow --on-no-converge abort
+	has err 'not done, at precopy: pre-copy does not converge: .*device 0 .*what would help: a downtime of .*runs on'
+	expect 1 "$VMIG" migrate $fast --to model:nic,state=16M $slow --on-no-converge=wait --max-time 1s
+	has err 'not done, at precopy: .*its time, 1.0 s, is used up'
+	expect 0 "$VMIG" migrate $fast --to model:nic,state=16M $slow --max-rounds 2
+	has err 'warning: pre-copy does not converge: its 2 rounds are used up.*it is switched over all the same'
+	refused 2 "--on-no-converge: 'panic' is none of" "$VMIG" migrate $fast --to model:nic,state=16M --on-no-converge panic
+}
 t_events_for_programs() {
 	expect 0 "$VMIG" migrate model:$BUSY --to model:$BUSY --json $WORK
 	json out '[e["data"]["status"] for e in events("MIGRATION")] == ["setup", "active", "device", "completed"]'

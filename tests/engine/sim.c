@@ -240,6 +240,7 @@ static void reset(struct sim_device *d)
 static void do_sizes(struct sim_device *d, struct vmig_core_event *ev)
 {
 	d->dirty += d->dirties;
+	d->dirties /= d->calms ? 2 : 1;
 	if (++d->looks == d->reinit_at) {
 		d->initial += 500;
 		ev->sizes.flags = VMIG_PRECOPY_REINIT;

@@ -40,6 +40,7 @@ struct sim_device {
 	uint64_t sent, chain;          /* source: given; destination: taken */
 	uint32_t looks, reinit_at;     /* the look at its sizes at which new initial data appear; 0: never */
 	bool was_reset;
+	bool calms; /* half as much changes each time */
 };
 
 struct sim_message {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The core, event by event, with every fault at every step. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,6 +272,110 @@ TEST(the_number_of_rounds_is_bounded)
 	free(sim);
 }
 
+static struct sim *too_fast(const struct vmig_core_config *config)
+{
+	struct sim *sim = new_sim(3, harness_seed());
+
+	sim_set_config(sim, config);
+	sim->side[0].real[0].dirties = 400 << 20;
+	sim_run(sim);
+	sim_check(sim);
+	return sim;
+}
+
+static const char *words(const struct sim *sim)
+{
+	return sim->side[0].core.plan.words;
+}
+
+TEST(a_device_that_changes_too_fast_is_not_moved_if_so_wished)
+{
+	const struct vmig_core_config strict = { .downtime_ns = 300 * NS_PER_MS,
+						 .timeout_ns = 60 * NS_PER_S,
+						 .max_rounds = 30,
+						 .on_no_converge = VMIG_NO_CONVERGE_ABORT };
+	struct sim *sim = too_fast(&strict);
+	const struct vmig_migrate_result *r = &sim->side[0].core.result;
+
+	ck_assert_int_eq(r->outcome, VMIG_NOT_DONE);
+	ck_assert_int_eq(r->code, ETIME);
+	ck_assert_int_eq(r->stage, VMIG_STAGE_PRECOPY);
+	ck_assert_int_eq(sim->side[0].quiesced, 0);
+	ck_assert_msg(strstr(r->reason, "device 0 (sim) changes"), "%s", r->reason);
+	ck_assert_msg(strstr(r->reason, "what would help: a downtime of"), "%s", r->reason);
+	free(sim);
+}
+
+TEST(who_waits_for_convergence_waits_for_so_long_as_was_said)
+{
+	const struct vmig_core_config patient = { .downtime_ns = 300 * NS_PER_MS,
+						  .timeout_ns = 60 * NS_PER_S,
+						  .max_rounds = UINT32_MAX,
+						  .max_time_ns = 20 * NS_PER_S,
+						  .on_no_converge = VMIG_NO_CONVERGE_WAIT };
+	struct sim *sim = too_fast(&patient);
+	const struct vmig_migrate_result *r = &sim->side[0].core.result;
+
+	ck_assert_int_eq(r->outcome, VMIG_NOT_DONE);
+	ck_assert_uint_ge(r->stage_ns[VMIG_STAGE_PRECOPY], 20 * NS_PER_S);
+	ck_assert_uint_le(r->stage_ns[VMIG_STAGE_PRECOPY], 22 * NS_PER_S);
+	ck_assert_uint_gt(r->rounds, 5);
+	ck_assert_msg(strstr(r->reason, "its time, 20 s, is used up"), "%s", r->reason);
+	free(sim);
+}
+
+TEST(the_words_are_said_once_when_it_is_switched_over_all_the_same)
+{
+	const struct vmig_core_config willing = { .downtime_ns = 300 * NS_PER_MS,
+						  .timeout_ns = 60 * NS_PER_S,
+						  .bandwidth = 1 << 30,
+						  .max_rounds = 2 };
+	struct sim *sim = too_fast(&willing);
+
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_msg(strstr(words(sim), "its 2 rounds are used up"), "%s", words(sim));
+	ck_assert_msg(strstr(words(sim), "(it is limited to 1.0 GiB/s)"), "%s", words(sim));
+	ck_assert_msg(strstr(words(sim), "it is switched over all the same"), "%s", words(sim));
+	free(sim);
+}
+
+TEST(what_has_no_precopy_is_named_as_the_cause)
+{
+	const struct vmig_core_config strict = { .downtime_ns = 300 * NS_PER_MS,
+						 .timeout_ns = 60 * NS_PER_S,
+						 .max_rounds = 3,
+						 .on_no_converge = VMIG_NO_CONVERGE_ABORT };
+	struct sim *sim = new_sim(5, harness_seed());
+
+	sim_set_config(sim, &strict);
+	sim->side[0].real[0].rest = 2ull << 30;
+	sim->side[0].real[1].dirties = 100;
+	sim_run(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_NOT_DONE);
+	ck_assert_msg(strstr(words(sim), "device 0 (sim) has no PRE_COPY: its 2.0 GiB can only"), "%s",
+		      words(sim));
+	free(sim);
+}
+
+/* One that is stuck does not end the rounds while another still becomes less. */
+TEST(rounds_go_on_while_one_device_gains_by_them)
+{
+	const struct vmig_core_config config = { .downtime_ns = 50 * NS_PER_MS,
+						 .timeout_ns = 60 * NS_PER_S,
+						 .max_rounds = 30,
+						 .on_no_converge = VMIG_NO_CONVERGE_ABORT };
+	struct sim *sim = new_sim(4, harness_seed());
+
+	sim_set_config(sim, &config);
+	sim->side[0].real[0].dirties = 20 << 20;
+	sim->side[0].real[1].initial = 1ull << 30;
+	sim->side[0].real[1].dirties = 400 << 20;
+	sim->side[0].real[1].calms = true;
+	sim_run(sim);
+	ck_assert_msg(!sim->side[0].core.result.outcome, "%s", sim->side[0].core.result.reason);
+	free(sim);
+}
+
 TEST(without_precopy_nothing_moves_before_the_switchover)
 {
 	const struct vmig_core_config none = {
@@ -465,7 +570,11 @@ HARNESS("core", T(new_initial_data_revoke_the_acknowledgement), T(a_probe_moves_
 	T(a_live_save_leaves_the_source_running), T_SLOW(a_save_that_fails_anywhere_is_undone, 60),
 	T(what_does_not_fit_is_refused_before_anything_moves),
 	T(a_source_that_does_not_migrate_is_told_at_once),
-	T(a_device_that_changes_too_fast_is_switched_over_in_the_end), T(the_number_of_rounds_is_bounded),
+	T(a_device_that_changes_too_fast_is_switched_over_in_the_end),
+	T(a_device_that_changes_too_fast_is_not_moved_if_so_wished), T(the_number_of_rounds_is_bounded),
+	T(who_waits_for_convergence_waits_for_so_long_as_was_said),
+	T(the_words_are_said_once_when_it_is_switched_over_all_the_same),
+	T(what_has_no_precopy_is_named_as_the_cause), T(rounds_go_on_while_one_device_gains_by_them),
 	T(without_precopy_nothing_moves_before_the_switchover),
 	T(a_device_without_sizes_is_read_until_drained), T(slow_transitions_are_no_silence),
 	T(devices_found_elsewhere_are_brought_back_first))

@@ -52,13 +52,14 @@ struct tool_options {
 	} faults[TOOL_FAULTS_MAX];
 	int n_faults;
 	uint64_t downtime_ns, bandwidth, timeout_ns, workload_ns;
-	uint64_t max_rounds;
+	uint64_t max_rounds, max_time_ns;
 	const char *socket, *fd, *ignore, *intercept, *name, *trace;
 	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, no_mmap, help;
 	bool symmetric, descriptor;
 	bool insecure;
 	bool opaque_flag;   /* info --opaque */
 	const char *opaque; /* compat --opaque FILE */
+	const char *on_no_converge;
 };
 
 struct tool_verb {
