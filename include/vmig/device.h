@@ -22,6 +22,7 @@
 #include <vmig/error.h>
 #include <vmig/session.h>
 #include <vmig/state.h>
+#include <vmig/uuid.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,6 +57,7 @@ struct vmig_device;
 #define VMIG_HAS_DMA_LOG        (1u << 3) /* vmig_device_dma_log_*() */
 /* vmig_device_dma_log_*() work, but as the IOMMU's tracking: the device itself has no such feature. */
 #define VMIG_HAS_IOMMU_LOG (1u << 4)
+#define VMIG_HAS_TAG       (1u << 5) /* vmig_device_query_tag(), vmig_device_set_tag() */
 
 #define VMIG_IDENTITY_MAX 128
 
@@ -158,6 +160,28 @@ int vmig_device_query_opaque(struct vmig_device *dev, void *buf, size_t *ret_len
  * Returns 0; -EOPNOTSUPP: it cannot tell; another: no, vmig_device_query_error() has the driver's reason.
  */
 int vmig_device_check_opaque(struct vmig_device *dev, const void *data, size_t len);
+
+/* --- whose state it holds --------------------------------------------------------------------- */
+
+/**
+ * Kept with the device as long as it lives, whoever its user is: so whoever opens it after a crash learns whose state is
+ * in it. A device that begins to load (RESUMING) holds nobody's complete state any more: that takes @identity away. A
+ * reset takes @identity and @attempt.
+ */
+struct vmig_tag {
+	struct vmig_uuid
+		identity; /* the logical device whose state it holds, complete; none: blank, or not complete */
+	struct vmig_uuid attempt; /* the migration's attempt that it is, or was, bound to; none */
+	struct vmig_uuid
+		instance; /* of this device, made when it began: another one means that all state is gone */
+};
+
+/** In any state, also beside a long transition. -EOPNOTSUPP: it carries none (a kernel device, a foreign server). */
+int vmig_device_query_tag(struct vmig_device *dev, struct vmig_tag *ret);
+
+/** Set @identity and @attempt; @instance is not looked at. Not while a transition is under way: it is waited for.
+ *  -EOPNOTSUPP as above. */
+int vmig_device_set_tag(struct vmig_device *dev, const struct vmig_tag *tag);
 
 /* --- regions ------------------------------------------------------------------------------ */
 

@@ -37,6 +37,9 @@ struct vmig_model {
 	struct vmig_model_session *session; /* the one that is alive, or NULL */
 	int load_fault;                     /* what the session's loading failed with, 0: nothing */
 
+	pthread_mutex_t tag_lock; /* a leaf; all that writes the tag holds lock as well */
+	struct vmig_tag tag;
+
 	pthread_mutex_t region_lock;
 	struct vmig_dma_table dma;
 	struct vmig_irqs irqs;
@@ -49,6 +52,15 @@ void vmig_model_unlock(struct vmig_model *model);
 int vmig_model_walk(struct vmig_model *model, uint32_t target, struct vmig_session_half *ret,
 		    struct vmig_error *error);
 int vmig_model_reset(struct vmig_model *model, struct vmig_error *error);
+
+/* tag.c */
+void vmig_model_tag_init(struct vmig_model *model);
+int vmig_model_query_tag(void *p, struct vmig_tag *ret, struct vmig_error *error);
+int vmig_model_set_tag(void *p, const struct vmig_tag *tag, struct vmig_error *error);
+/** With the lock: what is here is to be replaced; or it was not after all; or it is gone. */
+void vmig_model_tag_loading(struct vmig_model *model);
+void vmig_model_tag_restore(struct vmig_model *model, const struct vmig_tag *tag);
+void vmig_model_tag_blank(struct vmig_model *model);
 
 /* data.c */
 struct vmig_model_session *vmig_model_session_new(struct vmig_model *model, bool loads);

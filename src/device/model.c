@@ -183,6 +183,7 @@ static void free_model(struct vmig_model *model)
 	vmig_irqs_done(&model->irqs);
 	vmig_dma_done(&model->dma);
 	pthread_mutex_destroy(&model->region_lock);
+	pthread_mutex_destroy(&model->tag_lock);
 	pthread_mutex_destroy(&model->lock);
 	pthread_mutex_destroy(&model->turnstile);
 	free(model->ioeventfd_regions);
@@ -236,6 +237,8 @@ static const struct vmig_provider_ops provider_ops = {
 	.query_descriptor = query_descriptor,
 	.query_opaque = query_opaque,
 	.check_opaque = check_opaque,
+	.query_tag = vmig_model_query_tag,
+	.set_tag = vmig_model_set_tag,
 	.query_region = query_region,
 	.region_read = region_read,
 	.region_write = region_write,
@@ -343,6 +346,7 @@ static struct vmig_model *new_model(const struct vmig_model_ops *ops, void *opaq
 	atomic_init(&model->state, VMIG_STATE_RUNNING);
 	pthread_mutex_init(&model->turnstile, NULL);
 	pthread_mutex_init(&model->lock, NULL);
+	vmig_model_tag_init(model);
 	pthread_mutex_init(&model->region_lock, NULL);
 	vmig_dma_init(&model->dma, ops->dma_changed, opaque);
 	model->n_regions = config->n_regions;
@@ -375,7 +379,7 @@ static struct vmig_device_info info_of(const struct vmig_model_ops *ops,
 		.n_irqs = config->n_irqs,
 		.migration_flags = config->migration_flags,
 		.traits = config->traits,
-		.has = config->has,
+		.has = config->has | VMIG_HAS_TAG,
 		.dma_kinds = VMIG_DMA_KIND_FD | VMIG_DMA_KIND_ADDRESS | VMIG_DMA_KIND_MESSAGE,
 		.format = "v2",
 	};

@@ -156,6 +156,20 @@ static int ask_driver(struct vmig_v1 *v, int (*ask)(struct vmig_v1 *v, void *opa
 	return r;
 }
 
+static int query_tag(void *p, struct vmig_tag *ret, struct vmig_error *error)
+{
+	struct vmig_v1 *v = p;
+
+	return vmig_v1_passed(v, vmig_device_query_tag(v->inner, ret), error);
+}
+
+static int set_tag(void *p, const struct vmig_tag *tag, struct vmig_error *error)
+{
+	struct vmig_v1 *v = p;
+
+	return vmig_v1_passed(v, vmig_device_set_tag(v->inner, tag), error);
+}
+
 struct opaque_question {
 	void *buf;
 	size_t *ret_len;
@@ -285,6 +299,8 @@ static const struct vmig_provider_ops provider_ops = {
 	.query_descriptor = query_descriptor,
 	.query_opaque = query_opaque,
 	.check_opaque = check_opaque,
+	.query_tag = query_tag,
+	.set_tag = set_tag,
 	.query_region = query_region,
 	.region_read = region_read,
 	.region_write = region_write,
@@ -306,7 +322,8 @@ static struct vmig_device_info info_of(const struct vmig_device_info *inner)
 	info.n_regions++;
 	info.migration_flags = 0;
 	info.traits &= VMIG_TRAIT_KEEPS_STATE | VMIG_TRAIT_LATE_VALIDATION;
-	info.has = inner->has & (VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG) ? VMIG_HAS_IOMMU_LOG : 0;
+	info.has = inner->has & VMIG_HAS_TAG;
+	info.has |= inner->has & (VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG) ? VMIG_HAS_IOMMU_LOG : 0;
 	memset(info.format, 0, sizeof(info.format));
 	/* A device that is driven by v1 itself has frames in its stream: not what another v1 device takes. */
 	if (inner->traits & VMIG_TRAIT_TRANSACTION_SIZES)

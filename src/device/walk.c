@@ -54,13 +54,18 @@ static int step(struct vmig_model *model, const struct vmig_arc *arc, struct vmi
 		struct vmig_error *error)
 {
 	uint32_t from = arc->from, to = arc->to, state = from;
+	struct vmig_tag tag = model->tag;
 	int r;
 
 	/* Data that the device has refused cannot become good by leaving out the rest. */
 	if (from == VMIG_STATE_RESUMING && model->load_fault)
 		return vmig_fault(error, -EINVAL, "SET_STATE",
 				  "what was loaded is bad: only a reset leads out of RESUMING");
+	if (to == VMIG_STATE_RESUMING)
+		vmig_model_tag_loading(model);
 	r = model->ops.step(model->opaque, from, to, &state);
+	if (r < 0 && state == from)
+		vmig_model_tag_restore(model, &tag);
 	if (r < 0)
 		return step_failed(model, from, to, state, r, error);
 	if (arc->session == VMIG_ARC_SAVE || arc->session == VMIG_ARC_LOAD)
@@ -116,6 +121,8 @@ int vmig_model_reset(struct vmig_model *model, struct vmig_error *error)
 	int r;
 
 	lock_to_move(model);
+	/* First, so that nobody sees the old name on a state that is gone. */
+	vmig_model_tag_blank(model);
 	r = model->ops.reset(model->opaque);
 	/* Whatever came of it, no session survives, and what failed to reset is not to be trusted. */
 	enter(model, r < 0 ? VMIG_STATE_ERROR : VMIG_STATE_RUNNING);

@@ -149,3 +149,35 @@ int vmig_device_check_opaque(struct vmig_device *dev, const void *data, size_t l
 	r = dev->ops->check_opaque(dev->p, data, len, &error);
 	return r < 0 ? vmig_device_keep_error(dev, r, &error, "OPAQUE_CHECK") : 0;
 }
+
+/* --- whose state it holds ----------------------------------------------------------------------- */
+
+static bool carries_tag(const struct vmig_device *dev)
+{
+	return (dev->info.has & VMIG_HAS_TAG) && dev->ops->query_tag && dev->ops->set_tag;
+}
+
+int vmig_device_query_tag(struct vmig_device *dev, struct vmig_tag *ret)
+{
+	struct vmig_error error = { 0 };
+	int r;
+
+	if (!carries_tag(dev))
+		return vmig_device_fault(dev, -EOPNOTSUPP, "TAG", "the device carries no tag");
+	r = dev->ops->query_tag(dev->p, ret, &error);
+	return r < 0 ? vmig_device_keep_error(dev, r, &error, "TAG") : 0;
+}
+
+int vmig_device_set_tag(struct vmig_device *dev, const struct vmig_tag *tag)
+{
+	struct vmig_error error = { 0 };
+	int r;
+
+	if (!carries_tag(dev))
+		return vmig_device_fault(dev, -EOPNOTSUPP, "SET_TAG", "the device carries no tag");
+	/* A walk that begins to load takes the identity away: before or after this, not between. */
+	pthread_mutex_lock(&dev->state_lock);
+	r = dev->ops->set_tag(dev->p, tag, &error);
+	pthread_mutex_unlock(&dev->state_lock);
+	return r < 0 ? vmig_device_keep_error(dev, r, &error, "SET_TAG") : 0;
+}

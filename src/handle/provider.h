@@ -59,6 +59,10 @@ struct vmig_provider_ops {
 	int (*query_opaque)(void *p, void *buf, size_t *ret_len, struct vmig_error *error);
 	int (*check_opaque)(void *p, const void *data, size_t len, struct vmig_error *error);
 
+	/** Both where there is VMIG_HAS_TAG. */
+	int (*query_tag)(void *p, struct vmig_tag *ret, struct vmig_error *error);
+	int (*set_tag)(void *p, const struct vmig_tag *tag, struct vmig_error *error);
+
 	int (*query_region)(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error);
 	int (*region_read)(void *p, uint32_t index, uint64_t offset, void *buf, size_t len,
 			   struct vmig_error *error);

@@ -91,6 +91,8 @@ int vmig_served_precopy_info(struct vmig_served *s, struct vmig_slink_msg *m);
 int vmig_served_identity(struct vmig_served *s, struct vmig_slink_msg *m);
 int vmig_served_descriptor(struct vmig_served *s, struct vmig_slink_msg *m);
 int vmig_served_opaque(struct vmig_served *s, struct vmig_slink_msg *m);
+int vmig_served_tag(struct vmig_served *s, struct vmig_slink_msg *m);
+int vmig_served_set_tag(struct vmig_served *s, struct vmig_slink_msg *m);
 int vmig_served_opaque_check(struct vmig_served *s, struct vmig_slink_msg *m);
 
 /** The DMA log's features. @c is behind struct vmig_vu_feature. */

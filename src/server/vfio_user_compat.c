@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Experimental: what tells compatibility before anything moves. The device answers; here it is put into messages. */
+/* Experimental: what tells compatibility before anything moves, and whose state a device holds. The device answers; here it is put into messages. */
 #include <string.h>
 
 #include "server/vfio_user.h"
@@ -77,4 +77,33 @@ int vmig_served_opaque_check(struct vmig_served *s, struct vmig_slink_msg *m)
 	if (r < 0)
 		vmig_device_query_error(s->dev, &why);
 	return reply_blob(s, m, (uint32_t)-r, why.text, strlen(why.text));
+}
+
+int vmig_served_tag(struct vmig_served *s, struct vmig_slink_msg *m)
+{
+	struct vmig_vu_tag reply = { .argsz = VMIG_VU_TAG_SIZE };
+	uint8_t out[VMIG_VU_TAG_SIZE];
+	struct vmig_cursor o = vmig_cursor_into(out, sizeof(out));
+	uint32_t argsz;
+	int r = check_query(m, &argsz);
+
+	if (!r)
+		r = vmig_device_query_tag(s->dev, &reply.tag);
+	if (r < 0)
+		return r;
+	if (argsz < VMIG_VU_TAG_SIZE)
+		return -EINVAL;
+	vmig_vu_tag_encode(&o, &reply);
+	return vmig_served_reply_to(s, m, out, &o);
+}
+
+int vmig_served_set_tag(struct vmig_served *s, struct vmig_slink_msg *m)
+{
+	struct vmig_cursor c = vmig_cursor_over(m->body, m->body_len);
+	struct vmig_vu_tag req;
+	int r = vmig_vu_tag_decode(&c, &req);
+
+	if (!r)
+		r = vmig_device_set_tag(s->dev, &req.tag);
+	return r < 0 ? r : vmig_served_reply(s, m, NULL, 0, NULL, 0, NULL, 0);
 }

@@ -150,7 +150,8 @@ int vmig_served_identity(struct vmig_served *s, struct vmig_slink_msg *m)
 	struct vmig_cursor c = vmig_cursor_over(m->body, m->body_len);
 	uint8_t out[VMIG_VU_IDENTITY_SIZE + VMIG_IDENTITY_MAX];
 	struct vmig_cursor o = vmig_cursor_into(out, sizeof(out));
-	struct vmig_vu_identity id = { .traits = s->info.traits, .has = s->info.has };
+	struct vmig_vu_identity id = { .traits = s->info.traits,
+				       .has = s->info.has & ~(s->caps.tag ? 0 : VMIG_HAS_TAG) };
 	struct vmig_vu_query req;
 	int r = vmig_vu_query_decode(&c, &req);
 

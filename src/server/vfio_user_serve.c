@@ -36,8 +36,10 @@ static const struct command experimental[] = {
 	{ vmig_served_descriptor, VMIG_VU_CAP_COMPAT },
 	{ vmig_served_opaque, VMIG_VU_CAP_COMPAT },
 	{ vmig_served_opaque_check, VMIG_VU_CAP_COMPAT },
+	{ vmig_served_tag, VMIG_VU_CAP_TAG },
+	{ vmig_served_set_tag, VMIG_VU_CAP_TAG },
 };
-_Static_assert(VMIG_VU_DEVICE_OPAQUE_CHECK - VMIG_VU_MIG_PRECOPY_INFO + 1 == ARRAY_SIZE(experimental),
+_Static_assert(VMIG_VU_EXPERIMENTAL_END - VMIG_VU_MIG_PRECOPY_INFO == ARRAY_SIZE(experimental),
 	       "in the order of the commands");
 
 static const struct command *find_command(const struct vmig_served *s, uint16_t number)
@@ -46,7 +48,7 @@ static const struct command *find_command(const struct vmig_served *s, uint16_t 
 
 	if (number < ARRAY_SIZE(commands))
 		c = &commands[number];
-	else if (number >= VMIG_VU_MIG_PRECOPY_INFO && number <= VMIG_VU_DEVICE_OPAQUE_CHECK)
+	else if (number >= VMIG_VU_MIG_PRECOPY_INFO && number < VMIG_VU_EXPERIMENTAL_END)
 		c = &experimental[number - VMIG_VU_MIG_PRECOPY_INFO];
 	return c && c->serve && (s->caps.present & c->cap) == c->cap ? c : NULL;
 }

@@ -52,6 +52,10 @@ static void agree_features(const struct vmig_served *s, const struct vmig_vu_cap
 		ours->present |= VMIG_VU_CAP_COMPAT;
 		ours->compat = true;
 	}
+	if (proposed(theirs, VMIG_VU_CAP_TAG) && theirs->tag && !s->plain && s->info.has & VMIG_HAS_TAG) {
+		ours->present |= VMIG_VU_CAP_TAG;
+		ours->tag = true;
+	}
 }
 
 /* The socket for our own commands: our end is kept, the client's goes with the answer. */

@@ -39,6 +39,8 @@ static const struct vmig_provider_ops v1u_ops = {
 	.query_descriptor = vmig_v1u_query_descriptor,
 	.query_opaque = vmig_v1u_query_opaque,
 	.check_opaque = vmig_v1u_check_opaque,
+	.query_tag = vmig_v1u_query_tag,
+	.set_tag = vmig_v1u_set_tag,
 	.query_region = vmig_v1u_query_region,
 	.region_read = vmig_v1u_region_read,
 	.region_write = vmig_v1u_region_write,
@@ -116,7 +118,7 @@ static void describe(struct vmig_v1u *v)
 	info->migration_flags = VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_PRE_COPY;
 	info->traits &= VMIG_TRAIT_KEEPS_STATE | VMIG_TRAIT_RESET_KEEPS_FSM;
 	info->traits |= VMIG_TRAIT_LATE_VALIDATION | VMIG_TRAIT_TRANSACTION_SIZES | VMIG_TRAIT_NO_POLL;
-	info->has &= VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG;
+	info->has &= VMIG_HAS_DMA_LOG | VMIG_HAS_IOMMU_LOG | VMIG_HAS_TAG;
 	info->has |= VMIG_HAS_PRECOPY_INFO;
 	if (v->region.index + 1 == info->n_regions)
 		info->n_regions--;

@@ -98,6 +98,8 @@ int vmig_v1u_load_new(struct vmig_v1u *v, struct vmig_session_half *ret);
 /* region_pass.c: what is the device's own business. */
 int vmig_v1u_query_descriptor(void *p, char **ret, struct vmig_error *error);
 int vmig_v1u_query_opaque(void *p, void *buf, size_t *ret_len, struct vmig_error *error);
+int vmig_v1u_query_tag(void *p, struct vmig_tag *ret, struct vmig_error *error);
+int vmig_v1u_set_tag(void *p, const struct vmig_tag *tag, struct vmig_error *error);
 int vmig_v1u_check_opaque(void *p, const void *data, size_t len, struct vmig_error *error);
 int vmig_v1u_query_region(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error);
 int vmig_v1u_region_read(void *p, uint32_t index, uint64_t offset, void *buf, size_t len,

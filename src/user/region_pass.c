@@ -30,6 +30,20 @@ int vmig_v1u_check_opaque(void *p, const void *data, size_t len, struct vmig_err
 	return vmig_v1u_keep(v, vmig_device_check_opaque(v->dev, data, len), error);
 }
 
+int vmig_v1u_query_tag(void *p, struct vmig_tag *ret, struct vmig_error *error)
+{
+	struct vmig_v1u *v = p;
+
+	return vmig_v1u_keep(v, vmig_device_query_tag(v->dev, ret), error);
+}
+
+int vmig_v1u_set_tag(void *p, const struct vmig_tag *tag, struct vmig_error *error)
+{
+	struct vmig_v1u *v = p;
+
+	return vmig_v1u_keep(v, vmig_device_set_tag(v->dev, tag), error);
+}
+
 static int hidden(struct vmig_error *error)
 {
 	return vmig_fault(error, -EINVAL, "region", "the migration region belongs to who drives it");

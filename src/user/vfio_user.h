@@ -274,6 +274,8 @@ int vmig_vuc_reset(void *p, struct vmig_error *error);
 int vmig_vuc_query_stop_copy_size(void *p, uint64_t *ret, struct vmig_error *error);
 int vmig_vuc_query_descriptor(void *p, char **ret, struct vmig_error *error);
 int vmig_vuc_query_opaque(void *p, void *buf, size_t *ret_len, struct vmig_error *error);
+int vmig_vuc_query_tag(void *p, struct vmig_tag *ret, struct vmig_error *error);
+int vmig_vuc_set_tag(void *p, const struct vmig_tag *tag, struct vmig_error *error);
 int vmig_vuc_check_opaque(void *p, const void *data, size_t len, struct vmig_error *error);
 int vmig_vuc_log_start(void *p, uint64_t *page_size, const struct vmig_range *ranges, uint32_t n,
 		       struct vmig_error *error);

@@ -218,6 +218,8 @@ int vmig_vuc_ask(struct vmig_vuc *v, struct vmig_error *error)
 		r = ask_precopy(v, error);
 	if (r < 0)
 		return r;
+	if (v->caps.tag)
+		v->info.has |= VMIG_HAS_TAG;
 	if (v->caps.device_info)
 		return ask_identity(v, error);
 	v->info.traits |= VMIG_TRAIT_SHORT_READ_ENDS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Experimental: a device's descriptor, its driver's version data, and its verdict, by message. */
+/* Experimental: a device's descriptor, its driver's version data, and its verdict; whose state it holds; by message. */
 #include <string.h>
 
 #include "user/vfio_user.h"
@@ -111,4 +111,40 @@ int vmig_vuc_check_opaque(void *p, const void *data, size_t len, struct vmig_err
 	if (vmig_vu_blob_decode(&c, VMIG_DEVICE_OPAQUE_MAX, &blob) < 0)
 		return vmig_vuc_broken(v, error, WHERE_CHECK, "the reply cannot be read");
 	return blob.code ? refusal(&blob, error) : 0;
+}
+
+/* --- whose state it holds ----------------------------------------------------------------------- */
+
+int vmig_vuc_query_tag(void *p, struct vmig_tag *ret, struct vmig_error *error)
+{
+	struct vmig_vu_query m = { .argsz = VMIG_VU_TAG_SIZE };
+	uint8_t out[VMIG_VU_HEADER_SIZE + VMIG_VU_QUERY_SIZE], in[VMIG_VU_TAG_SIZE];
+	struct vmig_vuc_call call = { .command = VMIG_VU_DEVICE_TAG, .fixed = in, .fixed_max = sizeof(in) };
+	struct vmig_cursor c = vmig_vuc_request(out, sizeof(out));
+	struct vmig_vuc *v = p;
+	struct vmig_vu_tag got;
+	int r;
+
+	vmig_vu_query_encode(&c, &m);
+	vmig_vuc_request_end(&call, out, &c);
+	r = vmig_vuc_call(v, &call, error);
+	if (r < 0)
+		return r;
+	c = vmig_cursor_over(in, call.fixed_len);
+	if (vmig_vu_tag_decode(&c, &got) < 0)
+		return vmig_vuc_broken(v, error, "DEVICE_TAG", "the reply cannot be read");
+	*ret = got.tag;
+	return 0;
+}
+
+int vmig_vuc_set_tag(void *p, const struct vmig_tag *tag, struct vmig_error *error)
+{
+	struct vmig_vu_tag m = { .argsz = VMIG_VU_TAG_SIZE, .tag = *tag };
+	uint8_t out[VMIG_VU_HEADER_SIZE + VMIG_VU_TAG_SIZE];
+	struct vmig_vuc_call call = { .command = VMIG_VU_DEVICE_SET_TAG };
+	struct vmig_cursor c = vmig_vuc_request(out, sizeof(out));
+
+	vmig_vu_tag_encode(&c, &m);
+	vmig_vuc_request_end(&call, out, &c);
+	return vmig_vuc_call(p, &call, error);
 }

@@ -26,10 +26,12 @@ static struct vmig_vu_version proposal(bool plain)
 		.migration_max_bitmap_size = VMIG_LIMIT_MSG_BITMAP,
 	};
 	if (!plain) {
-		v.caps.present |= VMIG_VU_CAP_PRECOPY_INFO | VMIG_VU_CAP_DEVICE_INFO | VMIG_VU_CAP_COMPAT;
+		v.caps.present |= VMIG_VU_CAP_PRECOPY_INFO | VMIG_VU_CAP_DEVICE_INFO | VMIG_VU_CAP_COMPAT |
+				  VMIG_VU_CAP_TAG;
 		v.caps.precopy_info = true;
 		v.caps.device_info = true;
 		v.caps.compat = true;
+		v.caps.tag = true;
 	}
 	return v;
 }
@@ -51,6 +53,7 @@ static void agree(struct vmig_vuc *v, const struct vmig_vu_caps *ours, const str
 	c->precopy_info = theirs->precopy_info && ours->precopy_info;
 	c->device_info = theirs->device_info && ours->device_info;
 	c->compat = theirs->compat && ours->compat;
+	c->tag = theirs->tag && ours->tag;
 }
 
 /* Why VERSION's reply is no agreement, or NULL. */

@@ -62,6 +62,9 @@ enum vmig_vu_command {
 	VMIG_VU_DEVICE_DESCRIPTOR = 0x7603,
 	VMIG_VU_DEVICE_OPAQUE = 0x7604,
 	VMIG_VU_DEVICE_OPAQUE_CHECK = 0x7605,
+	VMIG_VU_DEVICE_TAG = 0x7606,
+	VMIG_VU_DEVICE_SET_TAG = 0x7607,
+	VMIG_VU_EXPERIMENTAL_END, /* they are numbered without a gap */
 };
 
 /** "REGION_READ", or NULL if this library does not know the command. */
@@ -138,6 +141,11 @@ uint32_t vmig_vu_fixed_size(const struct vmig_vu_header *h);
 #define VMIG_VU_CAP_PRECOPY_INFO       (1u << 8)  /* x-vmig.precopy_info */
 #define VMIG_VU_CAP_DEVICE_INFO        (1u << 9)  /* x-vmig.device_info */
 #define VMIG_VU_CAP_COMPAT             (1u << 20) /* x-vmig.compat */
+#define VMIG_VU_CAP_TAG                (1u << 21) /* x-vmig.tag */
+#define VMIG_VU_CAP_TAKE               (1u << 22) /* x-vmig.take: the device was, or is to be, taken from its user */
+#define VMIG_VU_CAP_X_VMIG                                                                                   \
+	(VMIG_VU_CAP_PRECOPY_INFO | VMIG_VU_CAP_DEVICE_INFO | VMIG_VU_CAP_COMPAT | VMIG_VU_CAP_TAG |         \
+	 VMIG_VU_CAP_TAKE)
 
 /** After decoding, one that was not named has the protocol's default. Encoding names those in @present. */
 struct vmig_vu_caps {
@@ -150,7 +158,7 @@ struct vmig_vu_caps {
 	uint32_t twin_fd_index; /* which of the reply's descriptors is the twin socket */
 	bool write_multiple;
 	uint64_t migration_pgsize, migration_max_bitmap_size; /* 0: not named */
-	bool precopy_info, device_info, compat;
+	bool precopy_info, device_info, compat, tag, take;
 };
 
 /** The protocol's defaults, nothing present. */
@@ -499,6 +507,16 @@ struct vmig_vu_identity {
 /** -EPROTO: no NUL, or characters that are not printable ASCII. -E2BIG: longer than VMIG_IDENTITY_MAX. */
 MUST_USE int vmig_vu_identity_decode(struct vmig_cursor *c, struct vmig_vu_identity *ret);
 void vmig_vu_identity_encode(struct vmig_cursor *c, const struct vmig_vu_identity *m);
+
+#define VMIG_VU_TAG_SIZE 56u
+/** The reply of DEVICE_TAG, and the request of DEVICE_SET_TAG (where the instance says nothing). */
+struct vmig_vu_tag {
+	uint32_t argsz, flags; /* flags are 0 */
+	struct vmig_tag tag;
+};
+
+MUST_USE int vmig_vu_tag_decode(struct vmig_cursor *c, struct vmig_vu_tag *ret);
+void vmig_vu_tag_encode(struct vmig_cursor *c, const struct vmig_vu_tag *m);
 
 #define VMIG_VU_BLOB_SIZE 16u /* without the bytes */
 /**

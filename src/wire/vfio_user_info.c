@@ -380,3 +380,27 @@ void vmig_vu_blob_encode(struct vmig_cursor *c, const struct vmig_vu_blob *m)
 	if (m->bytes)
 		vmig_cursor_put(c, m->bytes, m->len);
 }
+
+int vmig_vu_tag_decode(struct vmig_cursor *c, struct vmig_vu_tag *ret)
+{
+	struct vmig_vu_tag m;
+
+	m.argsz = vmig_cursor_u32(c);
+	m.flags = vmig_cursor_u32(c);
+	vmig_cursor_copy(c, m.tag.identity.bytes, sizeof(m.tag.identity.bytes));
+	vmig_cursor_copy(c, m.tag.attempt.bytes, sizeof(m.tag.attempt.bytes));
+	vmig_cursor_copy(c, m.tag.instance.bytes, sizeof(m.tag.instance.bytes));
+	if (!vmig_cursor_ok(c) || m.argsz < VMIG_VU_TAG_SIZE || m.flags)
+		return -EPROTO;
+	*ret = m;
+	return 0;
+}
+
+void vmig_vu_tag_encode(struct vmig_cursor *c, const struct vmig_vu_tag *m)
+{
+	vmig_cursor_put_u32(c, m->argsz);
+	vmig_cursor_put_u32(c, m->flags);
+	vmig_cursor_put(c, m->tag.identity.bytes, sizeof(m->tag.identity.bytes));
+	vmig_cursor_put(c, m->tag.attempt.bytes, sizeof(m->tag.attempt.bytes));
+	vmig_cursor_put(c, m->tag.instance.bytes, sizeof(m->tag.instance.bytes));
+}

@@ -120,7 +120,13 @@ static int x_vmig_decode(const json_t *all, struct vmig_vu_caps *caps)
 	r = note(caps, VMIG_VU_CAP_DEVICE_INFO, get_bool(ours, "device_info", &caps->device_info));
 	if (r < 0)
 		return r;
-	return note(caps, VMIG_VU_CAP_COMPAT, get_bool(ours, "compat", &caps->compat));
+	r = note(caps, VMIG_VU_CAP_COMPAT, get_bool(ours, "compat", &caps->compat));
+	if (r < 0)
+		return r;
+	r = note(caps, VMIG_VU_CAP_TAG, get_bool(ours, "tag", &caps->tag));
+	if (r < 0)
+		return r;
+	return note(caps, VMIG_VU_CAP_TAKE, get_bool(ours, "take", &caps->take));
 }
 
 static int numbers_decode(const json_t *all, struct vmig_vu_caps *caps)
@@ -257,6 +263,10 @@ static json_t *x_vmig_encode(const struct vmig_vu_caps *caps)
 			json_boolean(caps->device_info));
 	if (!r)
 		r = put(ours, "compat", caps->present & VMIG_VU_CAP_COMPAT, json_boolean(caps->compat));
+	if (!r)
+		r = put(ours, "tag", caps->present & VMIG_VU_CAP_TAG, json_boolean(caps->tag));
+	if (!r)
+		r = put(ours, "take", caps->present & VMIG_VU_CAP_TAKE, json_boolean(caps->take));
 	return r ? NULL : steal_ptr(ours);
 }
 
@@ -279,10 +289,7 @@ static json_t *caps_encode(const struct vmig_vu_caps *caps)
 		    ?: put(all, "write_multiple", p & VMIG_VU_CAP_WRITE_MULTIPLE,
 			   json_boolean(caps->write_multiple));
 	r = r ?: put(all, "migration", p & VMIG_VU_CAP_MIGRATION, migration_encode(caps));
-	r = r
-		    ?: put(all, "x-vmig",
-			   p & (VMIG_VU_CAP_PRECOPY_INFO | VMIG_VU_CAP_DEVICE_INFO | VMIG_VU_CAP_COMPAT),
-			   x_vmig_encode(caps));
+	r = r ?: put(all, "x-vmig", p & VMIG_VU_CAP_X_VMIG, x_vmig_encode(caps));
 	return r ? NULL : steal_ptr(all);
 }
 

@@ -225,7 +225,7 @@ TEST(a_model_says_what_it_is)
 	vmig_device_query_info(dev, &info);
 	ck_assert_uint_eq(info.flags, VMIG_DEVICE_FLAG_PCI);
 	ck_assert_uint_eq(info.traits, VMIG_TRAIT_LATE_VALIDATION | VMIG_TRAIT_LENDS);
-	ck_assert_uint_eq(info.has, 0);
+	ck_assert_uint_eq(info.has, VMIG_HAS_TAG);
 	ck_assert_uint_eq(info.generation, 1);
 	ck_assert_str_eq(info.identity, "test:m");
 	ck_assert_str_eq(info.name, "model:m");

@@ -391,7 +391,7 @@ TEST(it_is_a_v1_device_and_nothing_else)
 	v1_show(&v, tiny.dev, NULL);
 	vmig_device_query_info(v.dev, &info);
 	ck_assert_uint_eq(info.migration_flags, 0);
-	ck_assert_uint_eq(info.has, VMIG_HAS_IOMMU_LOG);
+	ck_assert_uint_eq(info.has, VMIG_HAS_IOMMU_LOG | VMIG_HAS_TAG);
 	ck_assert_uint_eq(info.n_regions, before.n_regions + 1);
 	ck_assert_uint_eq(info.n_irqs, before.n_irqs);
 	ck_assert_uint_eq(info.flags, before.flags);

@@ -48,10 +48,12 @@ static const struct {
 	{ VMIG_VU_DMA_READ, VMIG_VU_TYPE_REPLY },
 	{ VMIG_VU_DMA_WRITE, VMIG_VU_TYPE_REPLY },
 	{ VMIG_VU_DIRTY_PAGES, 0 },
+	{ VMIG_VU_DEVICE_TAG, 0 },
+	{ VMIG_VU_DEVICE_SET_TAG, 0 },
 };
 
 static const char proposal[] = "{\"capabilities\":{\"max_msg_fds\":16,\"write_multiple\":true,\"x-vmig\":"
-			       "{\"precopy_info\":true,\"device_info\":true}}}";
+			       "{\"precopy_info\":true,\"device_info\":true,\"tag\":true}}}";
 
 static struct vmig_device *dev;
 static int memory = -1;

@@ -569,9 +569,47 @@ TEST(another_user)
 	drop_place(&p);
 }
 
+/* --- whose state it holds ------------------------------------------------------------------ */
+
+TEST(the_tag_outlives_its_user)
+{
+	const struct vmig_tag given = { .identity = { { 1, 2 } }, .attempt = { { 3, 4 } } };
+	struct vmig_tag models, got;
+	struct end e;
+
+	setup(&e, 0, false);
+	ck_assert_int_eq(vmig_device_set_tag(e.dev, &given), 0);
+	detach(&e);
+	attach(&e);
+	ck_assert_int_eq(vmig_device_query_tag(e.dev, &got), 0);
+	ck_assert_int_eq(vmig_device_query_tag(e.model, &models), 0);
+	ck_assert(vmig_uuid_equal(&got.identity, &given.identity));
+	ck_assert(vmig_uuid_equal(&got.attempt, &given.attempt));
+	ck_assert(vmig_uuid_equal(&got.instance, &models.instance));
+	ck_assert_int_eq(vmig_device_reset(e.dev), 0);
+	ck_assert_int_eq(vmig_device_query_tag(e.dev, &got), 0);
+	ck_assert(vmig_uuid_is_none(&got.identity) && vmig_uuid_is_none(&got.attempt));
+	teardown(&e);
+}
+
+TEST(a_plain_server_has_no_tags)
+{
+	struct vmig_tag tag = { 0 };
+	struct vmig_device_info info;
+	struct end e;
+
+	setup(&e, 0, true);
+	vmig_device_query_info(e.dev, &info);
+	ck_assert(!(info.has & VMIG_HAS_TAG));
+	ck_assert_int_eq(vmig_device_query_tag(e.dev, &tag), -EOPNOTSUPP);
+	ck_assert_int_eq(vmig_device_set_tag(e.dev, &tag), -EOPNOTSUPP);
+	teardown(&e);
+}
+
 HARNESS("client-server", T(the_device_is_the_models), T(regions_can_be_mapped), T(doorbells_are_eventfds),
 	T(interrupts_arrive), T(dma_through_a_descriptor), T(dma_by_message),
 	T(the_dma_log_tells_the_devices_writes), T(a_device_moves), T(a_device_moves_live),
 	T(a_device_moves_live_over_the_plain_protocol), T(a_device_moves_in_odd_pieces),
 	T(a_failed_load_is_told), T(a_failed_save_is_told), T(the_state_outlives_its_user), T(no_such_socket),
-	T(a_server_that_takes_no_connections), T(another_user))
+	T(a_server_that_takes_no_connections), T(another_user), T(the_tag_outlives_its_user),
+	T(a_plain_server_has_no_tags))

@@ -68,6 +68,10 @@ const struct kind message_kinds[] = {
 	{ "opaque-reply", VMIG_VU_DEVICE_OPAQUE, true },
 	{ "opaque-check", VMIG_VU_DEVICE_OPAQUE_CHECK, false },
 	{ "opaque-check-reply", VMIG_VU_DEVICE_OPAQUE_CHECK, true },
+	{ "tag", VMIG_VU_DEVICE_TAG, false },
+	{ "tag-reply", VMIG_VU_DEVICE_TAG, true },
+	{ "set-tag", VMIG_VU_DEVICE_SET_TAG, false },
+	{ "set-tag-reply", VMIG_VU_DEVICE_SET_TAG, true },
 	/* At the end: the fuzzers' corpora name kinds by their places. */
 	{ "dirty-start", VMIG_VU_DIRTY_PAGES, false, VMIG_VU_DIRTY_START },
 	{ "dirty-stop", VMIG_VU_DIRTY_PAGES, false, VMIG_VU_DIRTY_STOP },
@@ -211,6 +215,11 @@ static bool has_blob(const struct vmig_vu_header *h)
 		(h->command == VMIG_VU_DEVICE_DESCRIPTOR || h->command == VMIG_VU_DEVICE_OPAQUE));
 }
 
+static bool has_tag(const struct vmig_vu_header *h)
+{
+	return h->command == (vmig_vu_is_reply(h) ? VMIG_VU_DEVICE_TAG : VMIG_VU_DEVICE_SET_TAG);
+}
+
 static int blob_decode(struct vmig_cursor *c, struct message *m)
 {
 	uint32_t max = m->h.command == VMIG_VU_DEVICE_DESCRIPTOR ? VMIG_DEVICE_DESCRIPTOR_MAX
@@ -229,6 +238,10 @@ static int query_or_reply_decode(struct vmig_cursor *c, struct message *m)
 {
 	if (has_blob(&m->h))
 		return blob_decode(c, m);
+	if (has_tag(&m->h))
+		return vmig_vu_tag_decode(c, &m->tag);
+	if (m->h.command == VMIG_VU_DEVICE_SET_TAG)
+		return 0;
 	if (!vmig_vu_is_reply(&m->h))
 		return vmig_vu_query_decode(c, &m->query);
 	if (m->h.command == VMIG_VU_MIG_PRECOPY_INFO)
@@ -280,6 +293,8 @@ int message_decode_payload(const struct vmig_vu_header *h, struct vmig_cursor *c
 	case VMIG_VU_DEVICE_DESCRIPTOR:
 	case VMIG_VU_DEVICE_OPAQUE:
 	case VMIG_VU_DEVICE_OPAQUE_CHECK:
+	case VMIG_VU_DEVICE_TAG:
+	case VMIG_VU_DEVICE_SET_TAG:
 		return query_or_reply_decode(c, m);
 	default:
 		return 0;
@@ -346,6 +361,10 @@ static void query_or_reply_encode(struct vmig_cursor *c, const struct message *m
 {
 	if (has_blob(&m->h))
 		vmig_vu_blob_encode(c, &m->blob);
+	else if (has_tag(&m->h))
+		vmig_vu_tag_encode(c, &m->tag);
+	else if (m->h.command == VMIG_VU_DEVICE_SET_TAG)
+		return;
 	else if (!vmig_vu_is_reply(&m->h))
 		vmig_vu_query_encode(c, &m->query);
 	else if (m->h.command == VMIG_VU_MIG_PRECOPY_INFO)
@@ -411,6 +430,8 @@ static void fixed_encode(struct vmig_cursor *c, const struct message *m)
 	case VMIG_VU_DEVICE_DESCRIPTOR:
 	case VMIG_VU_DEVICE_OPAQUE:
 	case VMIG_VU_DEVICE_OPAQUE_CHECK:
+	case VMIG_VU_DEVICE_TAG:
+	case VMIG_VU_DEVICE_SET_TAG:
 		query_or_reply_encode(c, m);
 		break;
 	}

@@ -45,6 +45,7 @@ struct message {
 		struct vmig_vu_query query;
 		struct vmig_vu_precopy_info precopy_info;
 		struct vmig_vu_identity identity;
+		struct vmig_vu_tag tag;
 		struct vmig_vu_blob blob; /* its bytes are @data */
 	};
 	/* The entries of an array: as many as its message says. */

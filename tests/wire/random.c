@@ -189,6 +189,15 @@ static void some_identity(unsigned int *seed, struct vmig_vu_identity *m)
 		m->identity[i] = (char)(' ' + upto(seed, '~' - ' '));
 }
 
+static void some_tag(unsigned int *seed, struct vmig_vu_tag *m)
+{
+	uint8_t *bytes = (uint8_t *)&m->tag;
+
+	m->argsz = argsz(seed, VMIG_VU_TAG_SIZE);
+	for (size_t i = 0; i < sizeof(m->tag); i++)
+		bytes[i] = (uint8_t)r32(seed);
+}
+
 void message_random(const struct kind *kind, unsigned int *seed, const uint8_t *data, struct message *m)
 {
 	memset(m, 0, sizeof(*m));
@@ -257,6 +266,13 @@ void message_random(const struct kind *kind, unsigned int *seed, const uint8_t *
 		m->blob = (struct vmig_vu_blob){ .argsz = argsz(seed, VMIG_VU_BLOB_SIZE),
 						 .code = upto(seed, 4095),
 						 .len = (uint32_t)m->data_len };
+		break;
+	case VMIG_VU_DEVICE_TAG:
+	case VMIG_VU_DEVICE_SET_TAG:
+		if (kind->reply == (kind->command == VMIG_VU_DEVICE_TAG))
+			some_tag(seed, &m->tag);
+		else if (!kind->reply)
+			m->query.argsz = argsz(seed, VMIG_VU_QUERY_SIZE);
 		break;
 	default:
 		some_bulk(seed, kind, data, m);

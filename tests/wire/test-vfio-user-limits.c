@@ -577,10 +577,26 @@ TEST(queries_have_no_flags_yet)
 	ck_assert_int_eq(judge(d, VMIG_VU_DEVICE_IDENTITY, false), -EPROTO);
 }
 
+TEST(tags)
+{
+	for (uint32_t argsz = 55; argsz <= 57; argsz++) {
+		for (uint32_t size = 55; size <= 57; size++) {
+			struct draft *d = new_draft();
+
+			PUT(d, argsz, 0);
+			for (uint32_t i = 8; i < size; i++)
+				vmig_cursor_put_u8(&d->c, 0);
+			ck_assert_int_eq(judge(d, VMIG_VU_DEVICE_TAG, true),
+					 argsz < 56 || size < 56 ? -EPROTO : 0);
+		}
+	}
+}
+
 HARNESS("vfio-user-limits", T(headers_that_cannot_be), T(errors_of_a_header),
 	T(no_message_is_larger_than_its_command_may_be), T(counts_of_regions_and_interrupts),
 	T(set_irqs_has_one_kind_of_data_and_one_action), T(set_irqs_stays_within_its_index),
 	T(entries_of_io_fds), T(entries_of_write_multi), T(operations_on_a_feature), T(ranges_to_log),
 	T(ranges_to_report), T(dirty_pages_to_get), T(length_of_a_bitmap), T(data_of_a_region),
 	T(data_of_dma), T(a_dma_write_is_answered_in_either_width), T(migration_data), T(flags_of_mappings),
-	T(the_old_bitmap_of_unmap_is_refused_by_name), T(identities), T(blobs), T(queries_have_no_flags_yet))
+	T(the_old_bitmap_of_unmap_is_refused_by_name), T(identities), T(blobs), T(queries_have_no_flags_yet),
+	T(tags))

@@ -24,11 +24,13 @@ static const struct bit migration_bits[] = { { VMIG_MIGRATION_STOP_COPY, "stop-c
 					     { VMIG_MIGRATION_P2P, "p2p" },
 					     { VMIG_MIGRATION_PRE_COPY, "pre-copy" },
 					     { 0 } };
-static const struct bit has_bits[] = {
-	{ VMIG_HAS_PRECOPY_INFO, "precopy-info" },     { VMIG_HAS_REINIT, "reinit" },
-	{ VMIG_HAS_STOP_COPY_SIZE, "stop-copy-size" }, { VMIG_HAS_DMA_LOG, "dma-log" },
-	{ VMIG_HAS_IOMMU_LOG, "iommu-log" },           { 0 }
-};
+static const struct bit has_bits[] = { { VMIG_HAS_PRECOPY_INFO, "precopy-info" },
+				       { VMIG_HAS_REINIT, "reinit" },
+				       { VMIG_HAS_STOP_COPY_SIZE, "stop-copy-size" },
+				       { VMIG_HAS_DMA_LOG, "dma-log" },
+				       { VMIG_HAS_IOMMU_LOG, "iommu-log" },
+				       { VMIG_HAS_TAG, "tag" },
+				       { 0 } };
 static const struct bit trait_bits[] = { { VMIG_TRAIT_LATE_VALIDATION, "late-validation" },
 					 { VMIG_TRAIT_KEEPS_STATE, "keeps-state" },
 					 { VMIG_TRAIT_RESET_KEEPS_FSM, "reset-keeps-fsm" },
@@ -147,6 +149,24 @@ static void set_v1_region(json_t *o, struct vmig_device *dev, uint32_t n)
 			json_object_set_new(o, "v1-region", json_integer(i));
 }
 
+static json_t *uuid_json(const struct vmig_uuid *uuid)
+{
+	char text[VMIG_UUID_TEXT_MAX];
+
+	return vmig_uuid_is_none(uuid) ? json_null() : json_string(vmig_uuid_text(uuid, text));
+}
+
+/* Whose state it holds. */
+static json_t *tag_json(struct vmig_device *dev)
+{
+	struct vmig_tag tag;
+
+	if (vmig_device_query_tag(dev, &tag))
+		return NULL;
+	return json_pack("{s:o, s:o, s:o}", "identity", uuid_json(&tag.identity), "attempt",
+			 uuid_json(&tag.attempt), "instance", uuid_json(&tag.instance));
+}
+
 static json_t *device_json(const char *name, struct vmig_device *dev, uint32_t state)
 {
 	struct vmig_device_info info;
@@ -169,6 +189,8 @@ static json_t *device_json(const char *name, struct vmig_device *dev, uint32_t s
 	json_object_set_new(o, "dma-kinds", names_of(info.dma_kinds, dma_bits));
 	if (migrates && !vmig_device_query_stop_copy_size(dev, &size))
 		json_object_set_new(o, "stop-copy-size", json_integer((json_int_t)size));
+	if (info.has & VMIG_HAS_TAG)
+		json_object_set_new(o, "tag", tag_json(dev));
 	json_object_set_new(o, "regions", regions_json(dev, info.n_regions));
 	set_v1_region(o, dev, info.n_regions);
 	json_object_set_new(o, "irqs", irqs_json(dev, info.n_irqs));
@@ -220,6 +242,16 @@ static void print_regions(const json_t *o)
 	}
 }
 
+static void print_tag(const json_t *tag)
+{
+	const char *identity = json_string_value(json_object_get(tag, "identity"));
+	const char *attempt = json_string_value(json_object_get(tag, "attempt"));
+
+	if (tag)
+		printf("  %-12s%s%s%s\n", "holds", identity ? identity : "nobody's state",
+		       attempt ? ", attempt " : "", attempt ? attempt : "");
+}
+
 static void print_device(const json_t *o)
 {
 	const json_t *size = json_object_get(o, "stop-copy-size");
@@ -245,6 +277,7 @@ static void print_device(const json_t *o)
 	if (size)
 		printf("  %-12s%s when stopped\n", "size",
 		       tool_text_size((uint64_t)json_integer_value(size), buf));
+	print_tag(json_object_get(o, "tag"));
 	tool_arcs_print(o);
 	print_regions(o);
 }
