@@ -93,6 +93,8 @@ static void feed_record(struct vmig_driver *driver)
 	if (!driver->source)
 		memcpy(driver->out.attempt, driver->in.decoder.head.attempt, sizeof(driver->out.attempt));
 	vmig_driver_feed(driver, &ev);
+	if (driver->source && record->type == VMIG_RECORD_HELLO)
+		vmig_out_peer(&driver->out, driver->in.decoder.head.minor, driver->core.peer.max_data);
 	if (driver->core.phase != VMIG_PHASE_GO || record->device >= driver->n)
 		return;
 	r = 0;

@@ -75,6 +75,33 @@ static int judge(struct vmig_intake *in, const struct iovec *iov, int n, size_t 
 	return r;
 }
 
+/* A payload is whole, and @extra bytes behind it are in the decoder's room: its trailer, if it has one, and then the next
+ * header, about which nothing is said before it is asked for. */
+static int finish(struct vmig_intake *in, size_t extra, struct vmig_error *error)
+{
+	struct vmig_stream_decoder *d = &in->decoder;
+
+	while (d->at == VMIG_STREAM_IN_TRAILER) {
+		struct iovec room;
+		ssize_t got = (ssize_t)extra;
+		int r;
+
+		if (!got) {
+			vmig_stream_room(d, &room);
+			got = receive(in, &room, 1, error);
+		}
+		if (got <= 0)
+			return got < 0 ? (int)got : cut_short(in, error);
+		r = vmig_stream_filled(d, (size_t)got, error);
+		if (r < 0)
+			return r;
+		extra = 0;
+	}
+	in->digest = d->record.digest;
+	in->ready = vmig_stream_filled(d, extra, &in->later);
+	return 0;
+}
+
 int vmig_intake_payload(struct vmig_intake *in, struct iovec *iov, int n, struct vmig_error *error)
 {
 	struct iovec all[VMIG_SESSION_IOV_MAX + 1], *at = all;
@@ -98,10 +125,9 @@ int vmig_intake_payload(struct vmig_intake *in, struct iovec *iov, int n, struct
 		if (r < 0)
 			return r;
 		left -= mine;
-		if (left)
-			vmig_iov_skip(&at, &n, mine);
-		else if ((size_t)got > mine)
-			in->ready = vmig_stream_filled(&in->decoder, (size_t)got - mine, &in->later);
+		if (!left)
+			return finish(in, (size_t)got - mine, error);
+		vmig_iov_skip(&at, &n, mine);
 	}
 	return 0;
 }
@@ -125,5 +151,5 @@ int vmig_intake_skip(struct vmig_intake *in, struct vmig_error *error)
 			return r;
 		left -= (uint32_t)got;
 	}
-	return 0;
+	return finish(in, 0, error);
 }

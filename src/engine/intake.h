@@ -2,7 +2,7 @@
 /**
  * intake - a decoder on a channel: record by record, payloads straight to where they belong.
  *
- * While the last bytes of a payload are received, the next header comes with the same call.
+ * While the last bytes of a payload are received, its trailer and the next header come with the same call.
  */
 #ifndef VMIG_ENGINE_INTAKE_H
 #define VMIG_ENGINE_INTAKE_H
@@ -18,6 +18,7 @@ struct vmig_intake {
 	struct vmig_stream_decoder decoder;
 	struct vmig_channel *channel;
 	atomic_uint_least64_t *heard_ns; /* set whenever something comes */
+	uint64_t digest;                 /* of the last payload, once it is whole */
 	int ready;                       /* 1: the next record's header is here; negative: it is bad */
 	struct vmig_error later;         /* why */
 };

@@ -11,8 +11,13 @@
 
 #include "wire/stream.h"
 
-/** The size of the pieces in which a device's data travel: in the cache still when their digest has been made. */
-#define VMIG_OUT_PIECE (256u << 10)
+/**
+ * The most bytes of a device's data that travel in one record. Where the digest comes after the data these are as large as
+ * may be, since each call of the kernel has its price; where it goes before them they are in the cache still when it has
+ * been made.
+ */
+#define VMIG_OUT_PIECE       VMIG_LIMIT_RECORD_DATA
+#define VMIG_OUT_PIECE_FIRST (256u << 10)
 
 struct vmig_out {
 	struct vmig_channel *channel;
@@ -21,9 +26,13 @@ struct vmig_out {
 	atomic_uint controls; /* waiting to send; data let them pass */
 	bool begun;           /* the head has been sent; under lock */
 	uint32_t number;      /* under lock */
-	uint8_t attempt[16];  /* before the first record is sent */
-	uint64_t bandwidth;   /* most bytes of data a second; 0: no limit */
-	uint64_t next_ns;     /* when the limit allows more; under lock */
+	bool owes;            /* the trailer of what was sent last; under lock */
+	uint8_t trailer[VMIG_STREAM_TRAILER_LEN];
+	size_t piece;        /* of data: vmig_out_peer() */
+	bool trailers;       /* the peer takes digests after their data */
+	uint8_t attempt[16]; /* before the first record is sent */
+	uint64_t bandwidth;  /* most bytes of data a second; 0: no limit */
+	uint64_t next_ns;    /* when the limit allows more; under lock */
 };
 
 void vmig_out_init(struct vmig_out *out, struct vmig_channel *channel, uint64_t bandwidth);
@@ -33,8 +42,19 @@ void vmig_out_done(struct vmig_out *out);
 int vmig_out_control(struct vmig_out *out, const struct vmig_record *record, const void *payload,
 		     bool only_if_free);
 
-/** One piece of a device's data, with its digest. */
-int vmig_out_data(struct vmig_out *out, uint32_t device, const struct iovec *iov, int n, uint64_t digest);
+/** What the peer takes is known. Before the first piece of data. */
+void vmig_out_peer(struct vmig_out *out, uint16_t minor, uint32_t max_data);
+
+/**
+ * One piece of a device's data. *ret_digest is that of the bytes.
+ *
+ * To a peer that takes trailers the data are sent first and their digest is made while they are in the cache; it travels
+ * with whatever is sent next. So the last piece needs vmig_out_flush(), or another record behind it.
+ */
+int vmig_out_data(struct vmig_out *out, uint32_t device, const struct iovec *iov, int n,
+		  uint64_t *ret_digest);
+/** Send the trailer that is owed, if one is. */
+int vmig_out_flush(struct vmig_out *out);
 
 /** How long (ns) to wait before @len more bytes may go, by the limit; they count as sent. */
 uint64_t vmig_out_delay(struct vmig_out *out, size_t len);

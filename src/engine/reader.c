@@ -73,7 +73,7 @@ static int bad(const struct vmig_stream_reader *reader, uint64_t offset, struct 
 static int cut_short(const struct vmig_stream_reader *reader, uint64_t more, struct vmig_error *error)
 {
 	const struct vmig_stream_decoder *d = &reader->decoder;
-	bool payload = d->at == VMIG_STREAM_IN_PAYLOAD;
+	bool payload = d->at == VMIG_STREAM_IN_PAYLOAD || d->at == VMIG_STREAM_IN_TRAILER;
 
 	return vmig_fault(error, -EBADMSG, "stream", "record %u: the stream is cut short at byte %llu",
 			  payload ? d->record.number : d->next_number,
@@ -112,6 +112,26 @@ static int read_header(struct vmig_stream_reader *reader, struct vmig_error *err
 	return r < 0 ? name_record(reader, r, error) : r;
 }
 
+static int read_trailer(struct vmig_stream_reader *reader, struct vmig_error *error)
+{
+	struct vmig_stream_decoder *d = &reader->decoder;
+	int r = 0;
+
+	while (!r && d->at == VMIG_STREAM_IN_TRAILER) {
+		struct iovec room;
+		ssize_t n;
+
+		vmig_stream_room(d, &room);
+		n = receive(reader, room.iov_base, room.iov_len, error);
+		if (n < 0)
+			return (int)n;
+		if (!n)
+			return cut_short(reader, (uint64_t)d->record.length + d->have, error);
+		r = vmig_stream_filled(d, (size_t)n, error);
+	}
+	return r;
+}
+
 /* All of it goes through the digest; a control record's lies in the piece afterwards. */
 static int read_payload(struct vmig_stream_reader *reader, struct vmig_error *error)
 {
@@ -132,7 +152,7 @@ static int read_payload(struct vmig_stream_reader *reader, struct vmig_error *er
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return read_trailer(reader, error);
 }
 
 /* --- what each type means ------------------------------------------------------------------- */
@@ -274,8 +294,8 @@ int vmig_stream_reader_next(struct vmig_stream_reader *reader, struct vmig_strea
 	record.name = vmig_record_name(r->type);
 	record.device = r->device;
 	record.length = r->length;
-	record.digest = r->digest;
 	err = read_payload(reader, error);
+	record.digest = r->digest;
 	if (!err)
 		err = take(reader, &record, error);
 	if (err)

@@ -150,7 +150,7 @@ static int take_data(struct vmig_driver *driver, const struct vmig_record *recor
 	if (r)
 		return r;
 	w->length += record->length;
-	w->chain = vmig_digest_chain(w->chain, record->length, record->digest);
+	w->chain = vmig_digest_chain(w->chain, record->length, driver->in.digest);
 	atomic_fetch_add_explicit(&driver->bytes, record->length, memory_order_relaxed);
 	if (device) {
 		vmig_driver_words(w->dev, device, text);

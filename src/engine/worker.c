@@ -116,12 +116,11 @@ static int pump_piece(struct vmig_worker *w, int *ret_sent)
 	ssize_t len;
 	int n;
 
-	len = vmig_session_lend(w->session, VMIG_OUT_PIECE, iov, &n);
+	len = vmig_session_lend(w->session, w->driver->out.piece, iov, &n);
 	if (len <= 0)
 		return (int)len;
 	nap(w, vmig_out_delay(&w->driver->out, (size_t)len));
-	digest = vmig_digest_of_iov(iov, n);
-	*ret_sent = vmig_out_data(&w->driver->out, w->index, iov, n, digest);
+	*ret_sent = vmig_out_data(&w->driver->out, w->index, iov, n, &digest);
 	vmig_session_return(w->session, (size_t)len);
 	w->length += (uint64_t)len;
 	w->chain = vmig_digest_chain(w->chain, (uint64_t)len, digest);
@@ -137,6 +136,9 @@ static void do_pump(struct vmig_worker *w, const struct vmig_core_action *task, 
 	end->pump = VMIG_PUMP_STOPPED;
 	while (r == 1 && !sent && !atomic_load(&w->stop) && w->length - first < task->budget)
 		r = pump_piece(w, &sent);
+	/* At the end of a device's data the record that says so is behind them at once. */
+	if (!sent && (r || task->budget != UINT64_MAX))
+		sent = vmig_out_flush(&w->driver->out);
 	end->length = w->length;
 	end->chain = w->chain;
 	if (sent) {

@@ -73,6 +73,13 @@ void vmig_stream_put_header(uint8_t out[VMIG_STREAM_HEADER_LEN], const struct vm
 	vmig_cursor_put_u64(&c, vmig_digest_of(out, VMIG_STREAM_HEADER_LEN - sizeof(uint64_t)));
 }
 
+void vmig_stream_put_trailer(uint8_t out[VMIG_STREAM_TRAILER_LEN], uint64_t digest)
+{
+	struct vmig_cursor c = vmig_cursor_into(out, VMIG_STREAM_TRAILER_LEN);
+
+	vmig_cursor_put_u64(&c, digest);
+}
+
 void vmig_stream_decoder_init(struct vmig_stream_decoder *d, const uint8_t *attempt)
 {
 	memset(d, 0, sizeof(*d));
@@ -83,9 +90,24 @@ void vmig_stream_decoder_init(struct vmig_stream_decoder *d, const uint8_t *atte
 	d->attempt_known = true;
 }
 
+static bool has_trailer(const struct vmig_record *r)
+{
+	return r->type == VMIG_RECORD_DATA && (r->flags & VMIG_RECORD_TRAILER) && r->length;
+}
+
+/* Of what is being read, or, in a payload, of what follows it. */
 static uint32_t own_len(const struct vmig_stream_decoder *d)
 {
-	return d->at == VMIG_STREAM_IN_HEAD ? VMIG_STREAM_HEAD_LEN : VMIG_STREAM_HEADER_LEN;
+	switch (d->at) {
+	case VMIG_STREAM_IN_HEAD:
+		return VMIG_STREAM_HEAD_LEN;
+	case VMIG_STREAM_IN_TRAILER:
+		return VMIG_STREAM_TRAILER_LEN;
+	case VMIG_STREAM_IN_PAYLOAD:
+		return VMIG_STREAM_HEADER_LEN + (has_trailer(&d->record) ? VMIG_STREAM_TRAILER_LEN : 0);
+	default:
+		return VMIG_STREAM_HEADER_LEN;
+	}
 }
 
 void vmig_stream_room(struct vmig_stream_decoder *d, struct iovec *ret)
@@ -192,16 +214,49 @@ static int judge_header(struct vmig_stream_decoder *d, struct vmig_error *error)
 	return 1;
 }
 
+/* The payload that is whole now has this digest: was it sent with it? */
+static int judge_payload(struct vmig_stream_decoder *d, uint64_t sent, struct vmig_error *error)
+{
+	const char *name = vmig_record_name(d->record.type);
+
+	if (vmig_digest_value(&d->digest) == sent) {
+		d->record.digest = sent;
+		d->offset += d->record.length;
+		d->at = VMIG_STREAM_IN_HEADER;
+		return 1;
+	}
+	d->at = VMIG_STREAM_BROKEN;
+	return vmig_fault(error, -EBADMSG, "stream",
+			  "at byte %llu: the payload of record %u (%s) is damaged: its digest is wrong",
+			  (unsigned long long)d->offset, d->record.number, name ? name : "unknown");
+}
+
+/* What came behind the trailer stays. */
+static int judge_trailer(struct vmig_stream_decoder *d, struct vmig_error *error)
+{
+	struct vmig_cursor c = vmig_cursor_over(d->buf, VMIG_STREAM_TRAILER_LEN);
+	int r = judge_payload(d, vmig_cursor_u64(&c), error);
+
+	if (r < 0)
+		return r;
+	d->have -= VMIG_STREAM_TRAILER_LEN;
+	memmove(d->buf, d->buf + VMIG_STREAM_TRAILER_LEN, d->have);
+	d->offset += VMIG_STREAM_TRAILER_LEN;
+	return 0;
+}
+
 int vmig_stream_filled(struct vmig_stream_decoder *d, size_t len, struct vmig_error *error)
 {
-	uint32_t whole = own_len(d);
+	uint32_t whole = own_len(d), most = d->at == VMIG_STREAM_IN_TRAILER ? sizeof(d->buf) : whole;
 	int r;
 
-	if (d->at == VMIG_STREAM_BROKEN || d->at == VMIG_STREAM_IN_PAYLOAD || len > whole - d->have)
+	if (d->at == VMIG_STREAM_BROKEN || d->at == VMIG_STREAM_IN_PAYLOAD || len > most - d->have)
 		return bad(d, error, -EINVAL, "out of turn");
 	d->have += (uint32_t)len;
 	if (d->have < whole)
 		return 0;
+	if (d->at == VMIG_STREAM_IN_TRAILER)
+		return judge_trailer(d, error);
 	r = d->at == VMIG_STREAM_IN_HEAD ? judge_head(d, error) : judge_header(d, error);
 	if (r >= 0) {
 		d->have = 0;
@@ -218,18 +273,10 @@ int vmig_stream_payload(struct vmig_stream_decoder *d, const void *data, size_t 
 	d->payload_left -= (uint32_t)len;
 	if (d->payload_left)
 		return 0;
-	if (vmig_digest_value(&d->digest) != d->record.digest) {
-		const char *name = vmig_record_name(d->record.type);
-
-		d->at = VMIG_STREAM_BROKEN;
-		return vmig_fault(
-			error, -EBADMSG, "stream",
-			"at byte %llu: the payload of record %u (%s) is damaged: its digest is wrong",
-			(unsigned long long)d->offset, d->record.number, name ? name : "unknown");
-	}
-	d->offset += d->record.length;
-	d->at = VMIG_STREAM_IN_HEADER;
-	return 1;
+	if (!has_trailer(&d->record))
+		return judge_payload(d, d->record.digest, error);
+	d->at = VMIG_STREAM_IN_TRAILER;
+	return 0;
 }
 
 bool vmig_stream_may_end(const struct vmig_stream_decoder *d)

@@ -26,10 +26,12 @@
 #include "wire/cursor.h"
 #include "wire/digest.h"
 
-#define VMIG_STREAM_MAJOR      1u
-#define VMIG_STREAM_MINOR      1u
-#define VMIG_STREAM_HEAD_LEN   32u
-#define VMIG_STREAM_HEADER_LEN 48u
+#define VMIG_STREAM_MAJOR         1u
+#define VMIG_STREAM_MINOR         2u
+#define VMIG_STREAM_MINOR_TRAILER 2u /* since when a digest may come after the data */
+#define VMIG_STREAM_HEAD_LEN      32u
+#define VMIG_STREAM_HEADER_LEN    48u
+#define VMIG_STREAM_TRAILER_LEN   8u
 
 enum vmig_record_type {
 	VMIG_RECORD_HELLO = 1,
@@ -58,14 +60,16 @@ const char *vmig_record_name(uint32_t type);
 uint32_t vmig_record_limit(uint32_t type);
 
 #define VMIG_RECORD_OPTIONAL (1u << 0) /* who does not know the type skips the record */
+/* Of DATA with a payload: the digest comes after it, and the header's is not used. To a peer of minor version 2 only. */
+#define VMIG_RECORD_TRAILER (1u << 1)
 
 struct vmig_record {
 	uint16_t type;   /* enum vmig_record_type, or one of a later minor version */
-	uint16_t flags;  /* VMIG_RECORD_OPTIONAL */
+	uint16_t flags;  /* VMIG_RECORD_OPTIONAL, VMIG_RECORD_TRAILER */
 	uint32_t device; /* or VMIG_RECORD_ALL */
 	uint32_t length; /* of the payload */
 	uint32_t number; /* counts from 0 in each direction, modulo 2^32 */
-	uint64_t digest; /* of the payload */
+	uint64_t digest; /* of the payload; with a trailer known when that has been read */
 };
 #define VMIG_RECORD_ALL UINT32_MAX /* the record is about no one device */
 
@@ -77,9 +81,16 @@ struct vmig_stream_head {
 void vmig_stream_put_head(uint8_t out[VMIG_STREAM_HEAD_LEN], const struct vmig_stream_head *head);
 void vmig_stream_put_header(uint8_t out[VMIG_STREAM_HEADER_LEN], const struct vmig_record *record,
 			    const uint8_t attempt[16]);
+void vmig_stream_put_trailer(uint8_t out[VMIG_STREAM_TRAILER_LEN], uint64_t digest);
 
 struct vmig_stream_decoder {
-	enum { VMIG_STREAM_IN_HEAD, VMIG_STREAM_IN_HEADER, VMIG_STREAM_IN_PAYLOAD, VMIG_STREAM_BROKEN } at;
+	enum {
+		VMIG_STREAM_IN_HEAD,
+		VMIG_STREAM_IN_HEADER,
+		VMIG_STREAM_IN_PAYLOAD,
+		VMIG_STREAM_IN_TRAILER, /* as a header, it is the decoder's own to take */
+		VMIG_STREAM_BROKEN,
+	} at;
 	struct vmig_stream_head head; /* valid when the head has been read */
 	struct vmig_record record;    /* the last one */
 	uint64_t offset;              /* of the next byte that has not been judged */
@@ -88,7 +99,7 @@ struct vmig_stream_decoder {
 	uint32_t next_number;
 	uint32_t payload_left;
 	uint32_t have;
-	uint8_t buf[VMIG_STREAM_HEADER_LEN];
+	uint8_t buf[VMIG_STREAM_TRAILER_LEN + VMIG_STREAM_HEADER_LEN];
 	struct vmig_digest digest;
 };
 
@@ -97,14 +108,17 @@ void vmig_stream_decoder_init(struct vmig_stream_decoder *d, const uint8_t *atte
 
 /**
  * Where the next bytes of the stream that are the decoder's own belong. While a payload is under way
- * this is the place of the bytes after it, so that one receive can take the rest of a payload and the next header.
+ * this is the place of the bytes after it, so that one receive can take the rest of a payload, its trailer and the next
+ * header. Who does that gives it all to vmig_stream_filled() once the payload is whole, and asks it again, with a length
+ * of 0, when it has judged a trailer: the header behind it may be there already.
  */
 void vmig_stream_room(struct vmig_stream_decoder *d, struct iovec *ret);
 
 /**
  * @len bytes were put into the room. Not while a payload is under way.
- * Returns 1: a record begins, see d->record (in IN_PAYLOAD if it has a payload); 0: more is needed; or, with *ret_error,
- *   -EBADMSG   not a migration stream, a header that is damaged, or one of another attempt
+ * Returns 1: a record begins, see d->record (in IN_PAYLOAD if it has a payload); 0: more is needed, or a trailer was right
+ * and the decoder is out of IN_TRAILER; or, with *ret_error,
+ *   -EBADMSG   a trailer that is not its payload's; not a migration stream, a header that is damaged, or one of another attempt
  *   -EPROTO    a record is missing, doubled or out of order; unknown and not optional
  *   -E2BIG     longer than a record of its type may be
  *   -EPROTONOSUPPORT   another major version
@@ -112,8 +126,8 @@ void vmig_stream_room(struct vmig_stream_decoder *d, struct iovec *ret);
  */
 int vmig_stream_filled(struct vmig_stream_decoder *d, size_t len, struct vmig_error *ret_error);
 
-/** The next @len bytes of the payload (never more than are left). 1: it is whole and its digest is right; 0: more;
- *  -EBADMSG: the digest is wrong. */
+/** The next @len bytes of the payload (never more than are left). 1: it is whole and its digest is right; 0: more, or it is
+ *  whole and the decoder is IN_TRAILER; -EBADMSG: the digest is wrong. */
 int vmig_stream_payload(struct vmig_stream_decoder *d, const void *data, size_t len,
 			struct vmig_error *ret_error);
 

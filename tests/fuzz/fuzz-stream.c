@@ -82,13 +82,15 @@ static size_t put_record(struct vmig_cursor *recipe, uint32_t number, const uint
 {
 	struct vmig_record r = { .number = number };
 	const uint8_t *payload;
+	size_t len;
 
 	r.type = vmig_cursor_u8(recipe);
 	r.flags = vmig_cursor_u8(recipe);
 	r.device = vmig_cursor_u8(recipe);
 	r.length = vmig_cursor_u8(recipe);
 	payload = vmig_cursor_bytes(recipe, r.length);
-	if (!vmig_cursor_ok(recipe) || VMIG_STREAM_HEADER_LEN + r.length > room)
+	len = VMIG_STREAM_HEADER_LEN + r.length;
+	if (!vmig_cursor_ok(recipe) || len + VMIG_STREAM_TRAILER_LEN > room)
 		return 0;
 	if (!vmig_record_name(r.type))
 		r.flags |= VMIG_RECORD_OPTIONAL;
@@ -96,7 +98,10 @@ static size_t put_record(struct vmig_cursor *recipe, uint32_t number, const uint
 	vmig_stream_put_header(to, &r, attempt);
 	if (r.length)
 		memcpy(to + VMIG_STREAM_HEADER_LEN, payload, r.length);
-	return VMIG_STREAM_HEADER_LEN + r.length;
+	if (r.type != VMIG_RECORD_DATA || !(r.flags & VMIG_RECORD_TRAILER) || !r.length)
+		return len;
+	vmig_stream_put_trailer(to + len, r.digest);
+	return len + VMIG_STREAM_TRAILER_LEN;
 }
 
 static void repaired(const uint8_t *data, size_t size)

@@ -39,12 +39,17 @@ void made_end(struct made *m)
 
 static void add(struct made *m, struct vmig_record *r, const void *payload)
 {
-	uint8_t header[VMIG_STREAM_HEADER_LEN];
+	uint8_t header[VMIG_STREAM_HEADER_LEN], trailer[VMIG_STREAM_TRAILER_LEN];
+	bool behind = r->type == VMIG_RECORD_DATA && (r->flags & VMIG_RECORD_TRAILER) && r->length;
 
-	r->digest = vmig_digest_of(payload, r->length);
+	r->digest = behind ? 0 : vmig_digest_of(payload, r->length);
 	vmig_stream_put_header(header, r, m->attempt);
 	made_bytes(m, header, sizeof(header));
 	made_bytes(m, payload, r->length);
+	if (!behind)
+		return;
+	vmig_stream_put_trailer(trailer, vmig_digest_of(payload, r->length));
+	made_bytes(m, trailer, sizeof(trailer));
 }
 
 void made_add(struct made *m, uint16_t type, uint16_t flags, uint32_t device, const void *payload,
@@ -78,12 +83,14 @@ static void note(struct taken *t, uint64_t value)
 
 static int take_own(struct vmig_stream_decoder *d, const uint8_t *bytes, size_t len, struct taken *t)
 {
+	bool trailer = d->at == VMIG_STREAM_IN_TRAILER;
 	struct iovec room;
 	int r;
 
 	vmig_stream_room(d, &room);
 	memcpy(room.iov_base, bytes, MIN(len, room.iov_len));
 	r = vmig_stream_filled(d, MIN(len, room.iov_len), &t->error);
+	t->n_whole += trailer && d->at == VMIG_STREAM_IN_HEADER;
 	if (r != 1)
 		return r;
 	t->n++;
