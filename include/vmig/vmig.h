@@ -11,6 +11,7 @@
 #include <vmig/log.h>
 #include <vmig/migrate.h>
 #include <vmig/model.h>
+#include <vmig/owner.h>
 #include <vmig/region.h>
 #include <vmig/server.h>
 #include <vmig/session.h>

@@ -38,6 +38,9 @@
 #define VMIG_LIMIT_USER_RECORDS   (64u << 20) /* of all devices */
 #define VMIG_LIMIT_DEVICES        256u
 
+/* The ownership record. Names: VMIG_OWNER_NAME_MAX. The most devices of one swap: VMIG_LIMIT_DEVICES, or the store's own. */
+#define VMIG_LIMIT_OWNER_ROW (64u << 10) /* bytes of a row of a file, whoever wrote it */
+
 /* Programs that are supervised (vmig/supervise.h). */
 #define VMIG_LIMIT_SUPERVISE_THREADS 256u  /* calls that are answered at one time; more wait */
 #define VMIG_LIMIT_SUPERVISED        1024u /* processes, looked through for open descriptors */
