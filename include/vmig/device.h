@@ -49,6 +49,8 @@ struct vmig_device;
 #define VMIG_TRAIT_ROOMS             (1u << 9) /* vmig_session_room() copies nothing */
 /* The stream starts with the driver's version data, and the driver judges them when they are written. */
 #define VMIG_TRAIT_MATCH_FIRST (1u << 10)
+/* It is memory that the other devices write to: it stops after all of them (vmig/memory.h). */
+#define VMIG_TRAIT_MEMORY (1u << 11)
 
 /* Optional queries that the device answers. */
 #define VMIG_HAS_PRECOPY_INFO   (1u << 0) /* vmig_session_query_precopy() */
@@ -82,6 +84,11 @@ void vmig_device_query_info(struct vmig_device *dev, struct vmig_device_info *re
 
 /** The last error on this handle (code 0: none). Never blocks. */
 void vmig_device_query_error(struct vmig_device *dev, struct vmig_error *ret);
+
+#define VMIG_NOTE_MAX 256
+
+/** What the device cannot do as well as it might, for a person; "" if nothing. Changes with its state. Never blocks. */
+void vmig_device_query_note(struct vmig_device *dev, char ret[VMIG_NOTE_MAX]);
 
 /** The longest that one call may take, in ms; 0: for ever. 10,000 at birth. */
 void vmig_device_set_timeout(struct vmig_device *dev, uint32_t ms);
@@ -255,6 +262,8 @@ int vmig_device_set_irqs(struct vmig_device *dev, const struct vmig_irq_set *set
 
 #define VMIG_DMA_READ  (1u << 0) /* the device may read */
 #define VMIG_DMA_WRITE (1u << 1)
+/* It is a part of another device's region: peer-to-peer. Its content belongs to that device and does not move as memory. */
+#define VMIG_DMA_REGION (1u << 2)
 
 #define VMIG_DMA_KIND_FD      (1u << 0) /* by file descriptor */
 #define VMIG_DMA_KIND_ADDRESS (1u << 1) /* by address in this process (the kernel pins it) */
@@ -277,7 +286,7 @@ struct vmig_dma_io {
  */
 struct vmig_dma {
 	uint64_t iova, size;
-	uint32_t prot; /* VMIG_DMA_READ | VMIG_DMA_WRITE */
+	uint32_t prot; /* VMIG_DMA_READ | VMIG_DMA_WRITE, VMIG_DMA_REGION */
 	int fd;
 	uint64_t fd_offset;
 	void *vaddr;

@@ -98,6 +98,7 @@ struct vmig_model_config {
 	uint32_t n_ioeventfds;
 	const struct vmig_ioeventfd *ioeventfds;
 	const uint32_t *ioeventfd_regions; /* the region of each */
+	const char *format;                /* of its data: see struct vmig_device_info; NULL: "v2". Copied */
 };
 
 /**

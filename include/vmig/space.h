@@ -30,6 +30,9 @@ int vmig_space_map(struct vmig_space *space, const struct vmig_dma *map);
  *  that could not give it up, which may touch the memory still. */
 int vmig_space_unmap(struct vmig_space *space, uint64_t iova, uint64_t size);
 
+/** Its mappings by address: at most @max are filled in (their fds are the space's); returns how many there are. */
+uint32_t vmig_space_query_maps(const struct vmig_space *space, struct vmig_dma *ret, uint32_t max);
+
 /** -EEXIST: it is attached. Errors as vmig_space_map(): then it is not attached and has no mapping. */
 int vmig_space_attach(struct vmig_space *space, struct vmig_device *dev);
 void vmig_space_detach(struct vmig_space *space, struct vmig_device *dev);

@@ -9,6 +9,7 @@
 #include <vmig/error.h>
 #include <vmig/kernel_abi.h>
 #include <vmig/log.h>
+#include <vmig/memory.h>
 #include <vmig/migrate.h>
 #include <vmig/model.h>
 #include <vmig/owner.h>

@@ -41,6 +41,12 @@
 /* The ownership record. Names: VMIG_OWNER_NAME_MAX. The most devices of one swap: VMIG_LIMIT_DEVICES, or the store's own. */
 #define VMIG_LIMIT_OWNER_ROW (64u << 10) /* bytes of a row of a file, whoever wrote it */
 
+/* The data of memory (docs/stream.md): one batch. */
+#define VMIG_LIMIT_MEMORY_RUNS  256u
+#define VMIG_LIMIT_MEMORY_BATCH (1u << 20) /* bytes of pages */
+/* Memory as a whole. */
+#define VMIG_LIMIT_MEMORY_PAGES (1ull << 32) /* that are tracked: 512 MiB of bits */
+
 /* Programs that are supervised (vmig/supervise.h). */
 #define VMIG_LIMIT_SUPERVISE_THREADS 256u  /* calls that are answered at one time; more wait */
 #define VMIG_LIMIT_SUPERVISED        1024u /* processes, looked through for open descriptors */

@@ -297,6 +297,8 @@ static bool good_config(const struct vmig_model_ops *ops, const struct vmig_mode
 	/* Cut short, two different devices might be taken for the same. */
 	if (strlen(config->identity) >= VMIG_IDENTITY_MAX)
 		return false;
+	if (config->format && strlen(config->format) >= VMIG_IDENTITY_MAX)
+		return false;
 	if (config->descriptor && strlen(config->descriptor) >= VMIG_DEVICE_DESCRIPTOR_MAX)
 		return false;
 	if (!ops->opaque != !ops->check_opaque)
@@ -381,7 +383,6 @@ static struct vmig_device_info info_of(const struct vmig_model_ops *ops,
 		.traits = config->traits,
 		.has = config->has | VMIG_HAS_TAG,
 		.dma_kinds = VMIG_DMA_KIND_FD | VMIG_DMA_KIND_ADDRESS | VMIG_DMA_KIND_MESSAGE,
-		.format = "v2",
 	};
 
 	if (ops->reset)
@@ -394,6 +395,7 @@ static struct vmig_device_info info_of(const struct vmig_model_ops *ops,
 	if (config->migration_flags && ops->stop_copy_size)
 		info.has |= VMIG_HAS_STOP_COPY_SIZE;
 	snprintf(info.identity, sizeof(info.identity), "%s", config->identity);
+	snprintf(info.format, sizeof(info.format), "%s", config->format ? config->format : "v2");
 	snprintf(info.name, sizeof(info.name), "model:%s", config->name);
 	return info;
 }

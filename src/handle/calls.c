@@ -169,7 +169,8 @@ static const char *range_fault(uint64_t iova, uint64_t size)
 
 static const char *map_fault(const struct vmig_dma *map)
 {
-	if (!map->prot || (map->prot & ~(VMIG_DMA_READ | VMIG_DMA_WRITE)))
+	if (!(map->prot & (VMIG_DMA_READ | VMIG_DMA_WRITE)) ||
+	    (map->prot & ~(VMIG_DMA_READ | VMIG_DMA_WRITE | VMIG_DMA_REGION)))
 		return "prot is VMIG_DMA_READ, VMIG_DMA_WRITE or both";
 	if (map->fd >= 0 && !add_fits(map->fd_offset, map->size))
 		return "it wraps at the end of the file";
@@ -187,6 +188,7 @@ int vmig_device_map_dma(struct vmig_device *dev, const struct vmig_dma *map)
 	struct vmig_error error = { 0 };
 	const char *why = map_fault(map);
 	uint32_t kinds = map_kinds(map);
+	struct vmig_dma plain = *map;
 	int r;
 
 	if (!why && !kinds)
@@ -201,7 +203,9 @@ int vmig_device_map_dma(struct vmig_device *dev, const struct vmig_dma *map)
 					 "the memory can be had by kinds %#x, the device takes kinds %#x "
 					 "(1 fd, 2 address, 4 message)",
 					 kinds, dev->info.dma_kinds);
-	r = dev->ops->map_dma(dev->p, map, &error);
+	/* Whose memory it is, is the user's business. */
+	plain.prot &= VMIG_DMA_READ | VMIG_DMA_WRITE;
+	r = dev->ops->map_dma(dev->p, &plain, &error);
 	return r < 0 ? vmig_device_keep_error(dev, r, &error, "DMA_MAP") : 0;
 }
 

@@ -73,6 +73,20 @@ void vmig_device_gain_traits(struct vmig_device *dev, uint32_t traits)
 	pthread_mutex_unlock(&dev->lock);
 }
 
+void vmig_device_set_note(struct vmig_device *dev, const char *text)
+{
+	pthread_mutex_lock(&dev->lock);
+	snprintf(dev->note, sizeof(dev->note), "%s", text);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+void vmig_device_query_note(struct vmig_device *dev, char ret[VMIG_NOTE_MAX])
+{
+	pthread_mutex_lock(&dev->lock);
+	memcpy(ret, dev->note, VMIG_NOTE_MAX);
+	pthread_mutex_unlock(&dev->lock);
+}
+
 void vmig_device_set_timeout(struct vmig_device *dev, uint32_t ms)
 {
 	if (dev->ops->set_timeout)

@@ -24,6 +24,7 @@ struct vmig_device {
 	pthread_mutex_t lock;
 	struct vmig_device_info info; /* constant, but for the generation */
 	struct vmig_error error;
+	char note[VMIG_NOTE_MAX];
 	struct vmig_session *sessions;
 	unsigned int refs;
 };

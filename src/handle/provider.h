@@ -92,4 +92,7 @@ int vmig_device_new(const struct vmig_provider_ops *ops, void *p, const struct v
 /** A provider has found out more about its device: VMIG_TRAIT_* that it has as well. */
 void vmig_device_gain_traits(struct vmig_device *dev, uint32_t traits);
 
+/** What vmig_device_query_note() says from now on. It is cut where it is too long. */
+void vmig_device_set_note(struct vmig_device *dev, const char *text);
+
 #endif

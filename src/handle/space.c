@@ -128,6 +128,13 @@ int vmig_space_unmap(struct vmig_space *space, uint64_t iova, uint64_t size)
 	return first;
 }
 
+uint32_t vmig_space_query_maps(const struct vmig_space *space, struct vmig_dma *ret, uint32_t max)
+{
+	if (max)
+		memcpy(ret, space->maps, MIN(space->n_maps, max) * sizeof(*ret));
+	return (uint32_t)space->n_maps;
+}
+
 static size_t find_device(const struct vmig_space *space, const struct vmig_device *dev)
 {
 	size_t i = 0;
