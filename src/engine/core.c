@@ -88,6 +88,8 @@ static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 		ev->job == VMIG_JOB_STATE || ev->job == VMIG_JOB_QUERY_STATE || ev->job == VMIG_JOB_RESET;
 
 	dev->job = VMIG_JOB_NONE;
+	if (ev->note)
+		vmig_core_warn(core, ev->note);
 	if (new_state) {
 		struct vmig_core_action *a;
 

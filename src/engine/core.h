@@ -90,6 +90,8 @@ struct vmig_core_event {
 	/* JUDGE: with NO the text is the reasons, one a line, valid as long as the core. */
 	enum vmig_verdict { VMIG_VERDICT_NONE, VMIG_VERDICT_YES, VMIG_VERDICT_NO } verdict;
 	struct vmig_precopy sizes;
+	/* STATE, DESCRIBE: what the device says it cannot do as well as it might; valid until its next job. NULL: nothing new. */
+	const char *note;
 	enum vmig_pump_end { VMIG_PUMP_STOPPED, VMIG_PUMP_DRAINED, VMIG_PUMP_END } pump;
 };
 
@@ -170,6 +172,7 @@ struct vmig_core {
 
 	struct vmig_hello peer; /* n_devices 0: not heard yet */
 	uint32_t n_offers;      /* received */
+	bool memory_too;        /* of those for which there is no device here one is memory */
 	uint32_t next_record;   /* the device whose user record is next */
 	bool records_done;
 	struct vmig_fin fin;

@@ -93,6 +93,8 @@ static void offer_record(struct vmig_core *core, const struct vmig_core_event *e
 	offer.descriptor_len = 0;
 	if (core->n_offers < core->n)
 		core->devices[core->n_offers].offer = offer;
+	else
+		core->memory_too |= offer.traits & VMIG_TRAIT_MEMORY;
 	if (++core->n_offers < core->peer.n_devices)
 		return;
 	core->step = JUDGE;

@@ -44,8 +44,9 @@ struct vmig_worker {
 	struct vmig_core_action task;
 	struct vmig_core_event end; /* of the last task */
 	char text[VMIG_DRIVER_TEXT];
-	char reasons[VMIG_REASON_MAX]; /* of JUDGE */
-	struct vmig_papers papers;     /* whoever runs: the worker in its job, else the caller's thread */
+	char note[VMIG_IDENTITY_MAX + VMIG_NOTE_MAX + 2]; /* the device's, as it was last told */
+	char reasons[VMIG_REASON_MAX];                    /* of JUDGE */
+	struct vmig_papers papers; /* whoever runs: the worker in its job, else the caller's thread */
 
 	atomic_bool stop; /* end the pump soon */
 

@@ -296,11 +296,25 @@ void vmig_source_quiesce(struct vmig_core *core, const struct vmig_core_event *e
 
 enum { TO_P2P, TO_STOP_COPY, TO_END };
 
+/* Memory is what the others write to: it stops when all of them have. */
+static void stop_memory(struct vmig_core *core)
+{
+	for (uint32_t i = 0; i < core->n; i++)
+		if (!vmig_is_memory(&core->devices[i]) && core->devices[i].state != VMIG_STATE_STOP_COPY)
+			return;
+	for (uint32_t i = 0; i < core->n; i++)
+		if (vmig_is_memory(&core->devices[i]) && core->devices[i].state != VMIG_STATE_STOP_COPY &&
+		    !core->devices[i].job)
+			vmig_core_walk(core, i, VMIG_STATE_STOP_COPY, VMIG_STATE_NONE);
+}
+
 static void stop_all(struct vmig_core *core)
 {
 	core->step = TO_STOP_COPY;
 	for (uint32_t i = 0; i < core->n; i++)
-		vmig_core_walk(core, i, VMIG_STATE_STOP_COPY, VMIG_STATE_NONE);
+		if (!vmig_is_memory(&core->devices[i]))
+			vmig_core_walk(core, i, VMIG_STATE_STOP_COPY, VMIG_STATE_NONE);
+	stop_memory(core);
 }
 
 static void p2p_all(struct vmig_core *core)
@@ -351,6 +365,7 @@ static void switchover_job(struct vmig_core *core, const struct vmig_core_event 
 	} else if (ev->job == VMIG_JOB_STATE) {
 		/* Each device's data flow as soon as it has stopped; the user's records when all have. */
 		vmig_core_pump(core, ev->device, UINT64_MAX);
+		stop_memory(core);
 		if (all_in(core, VMIG_STATE_STOP_COPY)) {
 			core->step = TO_END;
 			next_record(core);

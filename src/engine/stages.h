@@ -118,6 +118,11 @@ static inline bool vmig_has_p2p(const struct vmig_core_device *dev)
 	return dev->info.migration_flags & VMIG_MIGRATION_P2P;
 }
 
+static inline bool vmig_is_memory(const struct vmig_core_device *dev)
+{
+	return dev->info.traits & VMIG_TRAIT_MEMORY;
+}
+
 static inline bool vmig_has_precopy(const struct vmig_core_device *dev)
 {
 	return dev->info.migration_flags & VMIG_MIGRATION_PRE_COPY;

@@ -67,6 +67,23 @@ static void do_state(struct vmig_worker *w, const struct vmig_core_action *task,
 		change_session(w, NULL);
 }
 
+/* Told once: what a source's device cannot do as well as it might. */
+static void look_for_note(struct vmig_worker *w, struct vmig_core_event *end)
+{
+	char note[VMIG_NOTE_MAX], text[sizeof(w->note)];
+	struct vmig_device_info info;
+
+	vmig_device_query_note(w->dev, note);
+	if (!w->driver->source || !note[0])
+		return;
+	vmig_device_query_info(w->dev, &info);
+	snprintf(text, sizeof(text), "%s: %s", info.name, note);
+	if (!strcmp(text, w->note))
+		return;
+	memcpy(w->note, text, sizeof(w->note));
+	end->note = w->note;
+}
+
 static void do_reset(struct vmig_worker *w, struct vmig_core_event *end)
 {
 	change_session(w, NULL);
@@ -162,12 +179,14 @@ static void perform(struct vmig_worker *w, const struct vmig_core_action *task, 
 	switch (task->job) {
 	case VMIG_JOB_STATE:
 		do_state(w, task, end);
+		look_for_note(w, end);
 		break;
 	case VMIG_JOB_QUERY_STATE:
 		ask_state(w, end);
 		break;
 	case VMIG_JOB_DESCRIBE:
 		vmig_worker_describe(w, end);
+		look_for_note(w, end);
 		break;
 	case VMIG_JOB_JUDGE:
 		vmig_worker_judge(w, end);

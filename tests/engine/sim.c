@@ -29,6 +29,20 @@ static bool active(uint32_t state)
 	return state == VMIG_STATE_RUNNING || state == VMIG_STATE_PRE_COPY;
 }
 
+/* Memory is saved to its end only when nobody writes to it any more. */
+static void check_memory(const struct sim *sim)
+{
+	const struct sim_side *s = &sim->side[0];
+
+	for (uint32_t i = 0; s->core.phase == VMIG_PHASE_GO && i < sim->n; i++) {
+		if (!(s->devices[i].info.traits & VMIG_TRAIT_MEMORY) ||
+		    s->real[i].state != VMIG_STATE_STOP_COPY)
+			continue;
+		for (uint32_t j = 0; j < sim->n; j++)
+			ck_assert_msg(!runs(s->real[j].state), "memory %u has stopped, device %u runs", i, j);
+	}
+}
+
 /* No device that knows P2P may be stopped while another that knows it still starts DMA to its peers. */
 static void check_barrier(const struct sim *sim, int s)
 {
@@ -310,6 +324,7 @@ static void end_job(struct sim *sim, int s, uint32_t i)
 		do_job(sim, s, i, &ev);
 	side->pending[i].kind = VMIG_ACT_NONE;
 	check_barrier(sim, s);
+	check_memory(sim);
 	feed(sim, s, &ev);
 	check_one_runs(sim);
 }

@@ -56,6 +56,22 @@ TEST(all_mixes_of_devices_move)
 	}
 }
 
+TEST(memory_stops_when_all_others_have)
+{
+	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+		for (unsigned int i = 0; i < 20; i++) {
+			struct sim *sim = new_sim(mix, harness_seed() + i);
+
+			sim->side[0].devices[i % sim->n].info.traits |= VMIG_TRAIT_MEMORY;
+			sim->side[1].devices[i % sim->n].info.traits |= VMIG_TRAIT_MEMORY;
+			sim_run(sim);
+			sim_check(sim);
+			ck_assert_int_eq(sim->side[1].core.result.outcome, VMIG_DONE);
+			free(sim);
+		}
+	}
+}
+
 /* How many steps it takes when nothing goes wrong: where a fault can be put. */
 static uint32_t count_steps(size_t mix, unsigned int seed, const struct vmig_core_config *config)
 {
@@ -559,9 +575,9 @@ TEST(a_descriptor_without_a_device_is_not_moved)
 
 HARNESS("core", T(new_initial_data_revoke_the_acknowledgement), T(a_probe_moves_nobody),
 	T(a_descriptor_without_a_device_is_not_moved), T_SLOW(records_out_of_turn_never_run_a_device, 60),
-	T(all_mixes_of_devices_move), T_SLOW(a_failed_job_anywhere_is_undone, 60),
-	T_SLOW(a_device_in_error_anywhere_is_told, 60), T_SLOW(a_lost_channel_anywhere_is_undone, 60),
-	T_SLOW(a_dead_source_leaves_a_clean_destination, 60),
+	T(all_mixes_of_devices_move), T(memory_stops_when_all_others_have),
+	T_SLOW(a_failed_job_anywhere_is_undone, 60), T_SLOW(a_device_in_error_anywhere_is_told, 60),
+	T_SLOW(a_lost_channel_anywhere_is_undone, 60), T_SLOW(a_dead_source_leaves_a_clean_destination, 60),
 	T_SLOW(a_dead_destination_leaves_a_running_source, 60), T_SLOW(a_silent_peer_is_given_up, 60),
 	T_SLOW(the_source_cancels_anywhere, 60), T_SLOW(the_destination_cancels_anywhere, 60),
 	T_SLOW(a_user_that_fails_stops_it, 60), T_SLOW(data_that_are_not_taken_stop_it, 60),
