@@ -2,7 +2,8 @@
 /**
  * server - shows a vmig_device on a UNIX socket, by the vfio-user protocol.
  *
- * One client at a time; another one is answered EBUSY. When a client goes, its mappings, interrupts and
+ * One client at a time; another one is answered EBUSY, unless it asks for the device as vmig_vfio_user_config.take does:
+ * then it gets it as soon as the command in hand has ended, whatever the client before it does. When a client goes, its mappings, interrupts and
  * DMA log are released and its data transfer session is closed; the device keeps its state, and the next
  * client walks it back if it wants to.
  *

@@ -20,6 +20,12 @@ struct vmig_vfio_user_config {
 				 * 36,520 for libvfio-user as of June 2026 */
 	uint32_t depth;      /* messages of migration data in flight; 4 */
 	int plain;           /* propose no experimental capability */
+	/*
+	 * Take the device from the user that it has: that one's connection is ended, its command in hand is waited for (so
+	 * give it time), what it had sent beyond is dropped, and all that was its own (mappings, interrupts, DMA log,
+	 * session) is released, before this one is served. A server that cannot do so says -EBUSY, as without it.
+	 */
+	int take;
 };
 
 /**

@@ -34,6 +34,12 @@ int vmig_slink_new(int fd, struct vmig_slink **ret)
 	return 0;
 }
 
+void vmig_slink_give(struct vmig_slink *link, const void *bytes, size_t len)
+{
+	memcpy(link->buf, bytes, len);
+	link->tail = len;
+}
+
 void vmig_slink_free(struct vmig_slink *link)
 {
 	if (!link)

@@ -107,6 +107,8 @@ struct vmig_slink {
 
 /** Takes @fd over when it succeeds. -ENOMEM, -EMFILE. */
 MUST_USE int vmig_slink_new(int fd, struct vmig_slink **ret);
+/** Bytes that were received before it was made: at most VMIG_SLINK_BUFFER. No thread may be in it yet. */
+void vmig_slink_give(struct vmig_slink *link, const void *bytes, size_t len);
 /** No thread may be in it any more. NULL is allowed. */
 void vmig_slink_free(struct vmig_slink *link);
 

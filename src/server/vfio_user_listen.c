@@ -2,9 +2,14 @@
 /*
  * Who may come in. The caller's thread serves one client after another; a second thread accepts, turns away whoever
  * comes while one is served, and hears vmig_server_stop(): the caller's thread may be blocked on its client.
+ *
+ * Whoever comes with "take" in its VERSION gets the device: the one before it is cut off, which ends whatever the serving
+ * thread waits for of that client, frozen or not. What that thread is doing in the device it finishes; what the client had
+ * sent beyond is dropped with its connection. So when VERSION is answered, nothing of the old user's is under way.
  */
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -16,11 +21,15 @@
 #define MAX_GUESTS        8
 #define GUEST_PATIENCE_NS (5 * NS_PER_S)
 
+#define GUEST_MAX (VMIG_VU_HEADER_SIZE + VMIG_VU_VERSION_MAX)
+
+/* Its first message is kept: should it come in, that is the first that is served. */
 struct guest {
 	int fd;
 	uint64_t until_ns;
-	uint8_t head[VMIG_VU_HEADER_SIZE];
-	size_t got, skip; /* bytes of the header; of the payload still to be dropped */
+	struct vmig_vu_header h; /* once all of it is there */
+	size_t got, skip;        /* bytes in @in; of a message that is no VERSION, still to be dropped */
+	uint8_t in[GUEST_MAX];
 };
 
 struct vmig_server {
@@ -34,6 +43,8 @@ struct vmig_server {
 	pthread_cond_t changed;
 	struct vmig_served *served; /* the client now */
 	int served_fd, next_fd;     /* the client's, and one that follows it; -1: none */
+	uint8_t next_in[GUEST_MAX]; /* what has been received of the one that follows */
+	size_t next_len;
 	bool ending;
 	int error;
 
@@ -65,26 +76,62 @@ static bool hung_up(int fd)
 	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
 }
 
+/* Called with the lock. */
+static void drop_next(struct vmig_server *server)
+{
+	vmig_closep(&server->next_fd);
+	server->next_fd = -1;
+}
+
 /* Called with the lock. A client that has hung up is on its way out: the next one need not be turned away. */
 static bool has_room(struct vmig_server *server)
 {
-	if (server->next_fd >= 0 && hung_up(server->next_fd)) {
-		close(server->next_fd);
-		server->next_fd = -1;
-	}
+	if (server->next_fd >= 0 && hung_up(server->next_fd))
+		drop_next(server);
 	return server->next_fd < 0 && (server->served_fd < 0 || hung_up(server->served_fd));
 }
 
+/* Called with the lock: it follows, and its place is free. */
+static void follow(struct vmig_server *server, int fd, const void *in, size_t len)
+{
+	server->next_fd = fd;
+	memcpy(server->next_in, in, len);
+	server->next_len = len;
+	pthread_cond_signal(&server->changed);
+}
+
+/* Nobody is here: no need to hear what it wants. */
 static bool let_in(struct vmig_server *server, int fd)
 {
 	bool in;
 
 	pthread_mutex_lock(&server->lock);
-	in = has_room(server);
-	if (in) {
-		server->next_fd = fd;
-		pthread_cond_signal(&server->changed);
-	}
+	in = server->next_fd < 0 && server->served_fd < 0;
+	if (in)
+		follow(server, fd, NULL, 0);
+	pthread_mutex_unlock(&server->lock);
+	return in;
+}
+
+/* Called with the lock. Whoever is served is cut off, and whoever waited behind it. */
+static void make_room(struct vmig_server *server)
+{
+	drop_next(server);
+	if (server->served)
+		vmig_served_abort(server->served);
+}
+
+/* A guest has said what it wants. */
+static bool let_guest_in(struct vmig_server *server, const struct guest *g, bool takes)
+{
+	bool in;
+
+	pthread_mutex_lock(&server->lock);
+	if (takes)
+		make_room(server);
+	in = takes || has_room(server);
+	if (in)
+		follow(server, g->fd, g->in, g->got);
 	pthread_mutex_unlock(&server->lock);
 	return in;
 }
@@ -92,7 +139,7 @@ static bool let_in(struct vmig_server *server, int fd)
 static void send_away(struct guest *g)
 {
 	vmig_closep(&g->fd);
-	*g = (struct guest){ .fd = -1 };
+	g->fd = -1;
 }
 
 /* Out of descriptors: whoever knocks stays at the door, and would keep this thread spinning. */
@@ -115,34 +162,34 @@ static void accept_one(struct vmig_server *server)
 	for (int i = 0; i < MAX_GUESTS; i++) {
 		if (server->guests[i].fd >= 0)
 			continue;
-		server->guests[i] = (struct guest){ .fd = fd, .until_ns = vmig_now_ns() + GUEST_PATIENCE_NS };
+		server->guests[i].fd = fd;
+		server->guests[i].got = server->guests[i].skip = 0;
+		server->guests[i].until_ns = vmig_now_ns() + GUEST_PATIENCE_NS;
 		return;
 	}
 	close(fd);
 }
 
-/* Read what has come of the guest's first message. 1: all of it; 0: not yet; -1: not to be had. */
-static int hear_guest(struct guest *g, struct vmig_vu_header *h)
+/* 1: so much is there; 0: not yet; -1: not to be had. */
+static int hear(struct guest *g, size_t want)
 {
-	struct vmig_cursor c = vmig_cursor_over(g->head, sizeof(g->head));
-	char waste[4096];
-	ssize_t n;
+	while (g->got < want) {
+		ssize_t n = recv(g->fd, g->in + g->got, want - g->got, MSG_DONTWAIT);
 
-	if (g->got < sizeof(g->head)) {
-		n = recv(g->fd, g->head + g->got, sizeof(g->head) - g->got, MSG_DONTWAIT);
 		if (n <= 0)
 			return n < 0 && errno == EAGAIN ? 0 : -1;
 		g->got += (size_t)n;
-		if (g->got < sizeof(g->head))
-			return 0;
-		if (vmig_vu_header_decode(&c, h) || vmig_vu_header_check(h, VMIG_LIMIT_XFER_DEFAULT))
-			return -1;
-		g->skip = vmig_vu_payload(h);
-	} else if (vmig_vu_header_decode(&c, h)) {
-		return -1;
 	}
+	return 1;
+}
+
+static int hear_and_drop(struct guest *g)
+{
+	char waste[4096];
+
 	while (g->skip) {
-		n = recv(g->fd, waste, MIN(sizeof(waste), g->skip), MSG_DONTWAIT);
+		ssize_t n = recv(g->fd, waste, MIN(sizeof(waste), g->skip), MSG_DONTWAIT);
+
 		if (n <= 0)
 			return n < 0 && errno == EAGAIN ? 0 : -1;
 		g->skip -= (size_t)n;
@@ -150,10 +197,39 @@ static int hear_guest(struct guest *g, struct vmig_vu_header *h)
 	return 1;
 }
 
-static void answer_busy(const struct guest *g, const struct vmig_vu_header *asked)
+/* Read what has come of the guest's first message. 1: all of it; 0: not yet; -1: not to be had. */
+static int hear_guest(struct guest *g)
 {
-	struct vmig_vu_header h = { .id = asked->id,
-				    .command = asked->command,
+	struct vmig_cursor c = vmig_cursor_over(g->in, VMIG_VU_HEADER_SIZE);
+	bool had_header = g->got >= VMIG_VU_HEADER_SIZE;
+	int r = hear(g, VMIG_VU_HEADER_SIZE);
+
+	if (r <= 0)
+		return r;
+	if (!had_header) {
+		if (vmig_vu_header_decode(&c, &g->h) || vmig_vu_header_check(&g->h, VMIG_LIMIT_XFER_DEFAULT))
+			return -1;
+		g->skip = g->h.command == VMIG_VU_VERSION ? 0 : vmig_vu_payload(&g->h);
+	}
+	return g->h.command == VMIG_VU_VERSION ? hear(g, g->h.size) : hear_and_drop(g);
+}
+
+/* Does it want the device from whoever has it? */
+static bool takes(const struct vmig_server *server, const struct guest *g)
+{
+	struct vmig_cursor c = vmig_cursor_over(g->in + VMIG_VU_HEADER_SIZE, g->got - VMIG_VU_HEADER_SIZE);
+	struct vmig_vu_version version;
+
+	if (server->config.plain || g->h.command != VMIG_VU_VERSION || vmig_vu_is_reply(&g->h) ||
+	    vmig_vu_version_decode(&c, &version))
+		return false;
+	return version.caps.take && version.major == VMIG_VU_MAJOR;
+}
+
+static void answer_busy(const struct guest *g)
+{
+	struct vmig_vu_header h = { .id = g->h.id,
+				    .command = g->h.command,
 				    .size = VMIG_VU_HEADER_SIZE,
 				    .flags = VMIG_VU_TYPE_REPLY | VMIG_VU_ERROR,
 				    .error = EBUSY };
@@ -167,16 +243,12 @@ static void answer_busy(const struct guest *g, const struct vmig_vu_header *aske
 
 static void attend_guest(struct vmig_server *server, struct guest *g)
 {
-	struct vmig_vu_header h;
-	int r;
+	int r = hear_guest(g);
 
-	if (!g->got && let_in(server, g->fd)) {
-		*g = (struct guest){ .fd = -1 };
-		return;
-	}
-	r = hear_guest(g, &h);
-	if (r > 0)
-		answer_busy(g, &h);
+	if (r > 0 && g->h.command == VMIG_VU_VERSION && let_guest_in(server, g, takes(server, g)))
+		g->fd = -1;
+	else if (r > 0)
+		answer_busy(g);
 	if (r)
 		send_away(g);
 }
@@ -259,10 +331,12 @@ static struct vmig_served *next_client(struct vmig_server *server)
 			continue;
 		}
 		server->next_fd = -1;
-		if (vmig_served_new(server->dev, &server->config, fd, &server->served))
+		if (vmig_served_new(server->dev, &server->config, fd, &server->served)) {
 			close(fd);
-		else
-			server->served_fd = fd;
+			continue;
+		}
+		server->served_fd = fd;
+		vmig_slink_give(server->served->link, server->next_in, server->next_len);
 	}
 	served = server->ending ? NULL : server->served;
 	pthread_mutex_unlock(&server->lock);

@@ -56,6 +56,11 @@ static void agree_features(const struct vmig_served *s, const struct vmig_vu_cap
 		ours->present |= VMIG_VU_CAP_TAG;
 		ours->tag = true;
 	}
+	/* Whoever has come so far has the device to itself. */
+	if (proposed(theirs, VMIG_VU_CAP_TAKE) && theirs->take && !s->plain) {
+		ours->present |= VMIG_VU_CAP_TAKE;
+		ours->take = true;
+	}
 }
 
 /* The socket for our own commands: our end is kept, the client's goes with the answer. */

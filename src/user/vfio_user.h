@@ -301,7 +301,8 @@ void vmig_vuc_forget_load(struct vmig_vuc *v);
 /* --- opening: vfio_user_version.c, _ask.c, _open.c ---------------------------------------- */
 
 /** Agree on VERSION. */
-MUST_USE int vmig_vuc_hello(struct vmig_vuc *v, bool plain, struct vmig_error *error);
+MUST_USE int vmig_vuc_hello(struct vmig_vuc *v, const struct vmig_vfio_user_config *config,
+			    struct vmig_error *error);
 /** Ask what the device is: fills in v->info. */
 MUST_USE int vmig_vuc_ask(struct vmig_vuc *v, struct vmig_error *error);
 

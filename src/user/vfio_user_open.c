@@ -95,7 +95,7 @@ static int open_fd(int fd, const struct vmig_vfio_user_config *config, const cha
 	if (r < 0)
 		vmig_fault(error, r, "open", "%s: this is no socket that can be used", name);
 	if (!r)
-		r = vmig_vuc_hello(v, config->plain, error);
+		r = vmig_vuc_hello(v, config, error);
 	if (!r)
 		r = vmig_vuc_ask(v, error);
 	if (!r) {

@@ -8,7 +8,7 @@
 /* The least message that migration data or a register needs. */
 #define XFER_MIN 256u
 
-static struct vmig_vu_version proposal(bool plain)
+static struct vmig_vu_version proposal(const struct vmig_vfio_user_config *config)
 {
 	struct vmig_vu_version v = { .major = VMIG_VU_MAJOR, .minor = VMIG_VU_MINOR };
 
@@ -25,13 +25,17 @@ static struct vmig_vu_version proposal(bool plain)
 		.migration_pgsize = 4096,
 		.migration_max_bitmap_size = VMIG_LIMIT_MSG_BITMAP,
 	};
-	if (!plain) {
+	if (!config->plain) {
 		v.caps.present |= VMIG_VU_CAP_PRECOPY_INFO | VMIG_VU_CAP_DEVICE_INFO | VMIG_VU_CAP_COMPAT |
 				  VMIG_VU_CAP_TAG;
 		v.caps.precopy_info = true;
 		v.caps.device_info = true;
 		v.caps.compat = true;
 		v.caps.tag = true;
+	}
+	if (!config->plain && config->take) {
+		v.caps.present |= VMIG_VU_CAP_TAKE;
+		v.caps.take = true;
 	}
 	return v;
 }
@@ -54,6 +58,7 @@ static void agree(struct vmig_vuc *v, const struct vmig_vu_caps *ours, const str
 	c->device_info = theirs->device_info && ours->device_info;
 	c->compat = theirs->compat && ours->compat;
 	c->tag = theirs->tag && ours->tag;
+	c->take = theirs->take && ours->take;
 }
 
 /* Why VERSION's reply is no agreement, or NULL. */
@@ -106,11 +111,11 @@ static int take_version(struct vmig_vuc *v, const struct vmig_vu_version *ours,
 	return 0;
 }
 
-int vmig_vuc_hello(struct vmig_vuc *v, bool plain, struct vmig_error *error)
+int vmig_vuc_hello(struct vmig_vuc *v, const struct vmig_vfio_user_config *config, struct vmig_error *error)
 {
 	uint8_t out[VMIG_VU_HEADER_SIZE + 1024], in[VMIG_VU_VERSION_MAX];
 	int fds[VMIG_LIMIT_MSG_FDS];
-	struct vmig_vu_version ours = proposal(plain);
+	struct vmig_vu_version ours = proposal(config);
 	struct vmig_vuc_call call = { .command = VMIG_VU_VERSION,
 				      .fixed = in,
 				      .fixed_max = sizeof(in),
@@ -124,6 +129,7 @@ int vmig_vuc_hello(struct vmig_vuc *v, bool plain, struct vmig_error *error)
 	vmig_vuc_request_end(&call, out, &c);
 	r = vmig_vuc_call(v, &call, error);
 	if (r == -EBUSY && call.refused)
-		return vmig_fault(error, r, "VERSION", "the device has another user");
+		return vmig_fault(error, r, "VERSION", "the device has another user%s",
+				  config->take ? ", and the server does not take it from that one" : "");
 	return r < 0 ? r : take_version(v, &ours, &call, error);
 }

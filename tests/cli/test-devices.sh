@@ -244,4 +244,42 @@ t_one_bad_device_of_two() {
 	one_line 'nowhere'
 	json out 'len(x[0]) == 1'
 }
+# hold SOCKET : has the device, and says so; then it is as good as frozen
+hold() {
+	bg user python3 -c 'import signal, socket, struct, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(struct.pack("<HHIII", 1, 1, 20, 0, 0) + bytes(4))
+print("has it" if s.recv(16) else "has it not", flush=True)
+signal.pause()' "$1"
+	line user '^has it$'
+}
+# It is cut off, and the device is as it left it.
+t_a_device_is_taken_from_a_frozen_user() {
+	serve a $NIC
+	hold a
+	refused 1 'another user.*--take' "$VMIG" info vfio-user:a
+	expect 0 "$VMIG" info --json --take vfio-user:a
+	json out 'x[0][0]["device-state"] == "running"'
+	expect 0 "$VMIG" info vfio-user:a
+	stop a
+}
+t_a_plain_server_keeps_its_user() {
+	serve a $NIC --plain
+	hold a
+	refused 1 'does not take it' "$VMIG" info --take vfio-user:a
+}
+# --- whose state it holds -----------------------------------------------------------------------
+t_info_says_whose_state_it_holds() {
+	serve a $NIC
+	expect 0 "$VMIG" info vfio-user:a
+	has out '^  holds +nobody'
+	expect 0 "$VMIG" info --json vfio-user:a
+	json out 'x[0][0]["tag"]["identity"] is None and len(x[0][0]["tag"]["instance"]) == 36'
+	serve b $NIC --plain
+	expect 0 "$VMIG" info --json vfio-user:b
+	json out '"tag" not in x[0][0]'
+	stop a
+	stop b
+}
 tap_main "$@"

@@ -569,6 +569,37 @@ TEST(another_user)
 	drop_place(&p);
 }
 
+TEST(another_user_takes_it)
+{
+	const struct vmig_vfio_user_config take = { .take = 1 };
+	struct vmig_server_config config = { .fd = -1 };
+	struct toy_config toy = { .state_size = 4096 };
+	struct vmig_device *model, *dev, *second;
+	struct vmig_server *server;
+	struct vmig_error error;
+	pthread_t thread;
+	struct place p;
+	uint32_t state;
+
+	make_place(&p);
+	config.socket_path = p.path;
+	toy_new(&toy, &model);
+	ck_assert_int_eq(vmig_server_new(model, &config, &server), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, run_server, server), 0);
+	ck_assert_int_eq(vmig_open_vfio_user(p.path, &take, &dev, &error), 0);
+	ck_assert_int_eq(vmig_open_vfio_user(p.path, &take, &second, &error), 0);
+	ck_assert_int_eq(vmig_device_set_state(dev, VMIG_STATE_STOP, VMIG_STATE_NONE, NULL), -ECONNRESET);
+	ck_assert_int_eq(vmig_device_query_state(second, &state), 0);
+	ck_assert_uint_eq(state, VMIG_STATE_RUNNING);
+	vmig_device_close(second);
+	vmig_device_close(dev);
+	vmig_server_stop(server);
+	pthread_join(thread, NULL);
+	vmig_server_free(server);
+	vmig_device_close(model);
+	drop_place(&p);
+}
+
 /* --- whose state it holds ------------------------------------------------------------------ */
 
 TEST(the_tag_outlives_its_user)
@@ -611,5 +642,5 @@ HARNESS("client-server", T(the_device_is_the_models), T(regions_can_be_mapped), 
 	T(the_dma_log_tells_the_devices_writes), T(a_device_moves), T(a_device_moves_live),
 	T(a_device_moves_live_over_the_plain_protocol), T(a_device_moves_in_odd_pieces),
 	T(a_failed_load_is_told), T(a_failed_save_is_told), T(the_state_outlives_its_user), T(no_such_socket),
-	T(a_server_that_takes_no_connections), T(another_user), T(the_tag_outlives_its_user),
-	T(a_plain_server_has_no_tags))
+	T(a_server_that_takes_no_connections), T(another_user), T(another_user_takes_it),
+	T(the_tag_outlives_its_user), T(a_plain_server_has_no_tags))

@@ -20,7 +20,8 @@ static const char *what_to_do(int code, bool kernel)
 	case ECONNREFUSED:
 		return "the socket is a leftover: start the server again";
 	case EBUSY:
-		return "a device has one user at a time: end the other one";
+		return "a device has one user at a time: end the other one, or take it from that one with "
+		       "--take";
 	case ETIMEDOUT:
 		return "the server hangs, or is slow: restart it, or give it longer with --timeout";
 	case EPROTO:
@@ -61,12 +62,23 @@ static int open_failed(const char *spec, int r, const struct open_failure *failu
 			    : what_to_do(-r, failure->kind == OPEN_KERNEL));
 }
 
-int tool_device_open(const char *spec, uint64_t timeout_ns, struct vmig_device **ret)
+static int open_how(const char *spec, const struct open_how *how, struct vmig_device **ret)
 {
 	struct open_failure failure;
-	int r = open_device(spec, tool_ms(timeout_ns), ret, &failure);
+	int r = open_device(spec, how, ret, &failure);
 
 	return r ? open_failed(spec, r, &failure) : 0;
+}
+
+int tool_device_open(const char *spec, uint64_t timeout_ns, struct vmig_device **ret)
+{
+	return open_how(spec, &(struct open_how){ .timeout_ms = tool_ms(timeout_ns) }, ret);
+}
+
+int tool_device_take(const char *spec, const struct tool_options *o, struct vmig_device **ret)
+{
+	return open_how(spec, &(struct open_how){ .timeout_ms = tool_ms(o->timeout_ns), .take = o->take },
+			ret);
 }
 
 int tool_device_check(const char *spec)
@@ -84,7 +96,7 @@ int tool_model_open(const char *name, const char *spec, struct vmig_device **ret
 	int r;
 
 	snprintf(word, sizeof(word), "model:%s", spec);
-	r = open_device(word, 0, ret, &failure);
+	r = open_device(word, &(struct open_how){ 0 }, ret, &failure);
 	return r ? open_failed(name, r, &failure) : 0;
 }
 

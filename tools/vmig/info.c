@@ -323,7 +323,7 @@ static int query(const struct tool_options *o, const char *name, json_t *array)
 		json_decref(found);
 		return query_run(name, array);
 	}
-	r = tool_device_open(name, o->timeout_ns, &dev);
+	r = tool_device_take(name, o, &dev);
 	if (!r && o->recover)
 		r = recover(name, dev, found);
 	if (!r) {
@@ -420,8 +420,8 @@ const struct tool_verb tool_info = {
 		"transition, "
 		"- no way.",
 	.example = "vmig info model:nic,state=64M vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_RECOVER | TOOL_OPT_ARCS |
-		   TOOL_OPT_DESCRIBE,
+	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_RECOVER | TOOL_OPT_TAKE |
+		   TOOL_OPT_ARCS | TOOL_OPT_DESCRIBE,
 	.min_words = 1,
 	.run = run,
 };

@@ -60,10 +60,10 @@ static int open_model(const char *name, struct open_v1 *v1, struct vmig_device *
 	return r;
 }
 
-static int open_plain(const char *spec, struct open_v1 *v1, uint32_t timeout_ms, struct vmig_device **ret,
-		      struct open_failure *failure)
+static int open_plain(const char *spec, struct open_v1 *v1, const struct open_how *how,
+		      struct vmig_device **ret, struct open_failure *failure)
 {
-	const struct vmig_vfio_user_config config = { .timeout_ms = timeout_ms };
+	const struct vmig_vfio_user_config config = { .timeout_ms = how->timeout_ms, .take = how->take };
 	const struct prefix *prefix = prefix_of(spec);
 	const char *name = prefix ? spec + strlen(prefix->text) : "";
 
@@ -89,7 +89,7 @@ static bool only_v1(const char *word)
 	return prefix && prefix->kind == OPEN_MODEL && models_v1_only(spec + strlen(prefix->text));
 }
 
-int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
+int open_device(const char *spec, const struct open_how *how, struct vmig_device **ret,
 		struct open_failure *ret_failure)
 {
 	struct vmig_device *dev = NULL;
@@ -104,7 +104,7 @@ int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
 	strcpy(copy, spec);
 	if (open_v1_parse(copy, only_v1(copy), &v1, &why))
 		return wrong(ret_failure, "%s", why);
-	r = open_plain(v1.spec, &v1, timeout_ms, &dev, ret_failure);
+	r = open_plain(v1.spec, &v1, how, &dev, ret_failure);
 	if (!r)
 		r = open_v1_apply(&v1, &dev, &ret_failure->error);
 	if (r)

@@ -27,8 +27,14 @@ struct open_failure {
 /** What @word is written like; OPEN_NONE: no DEVICE. */
 enum open_kind open_kind_of(const char *word);
 
-/** 0 or a negative errno, with *ret_failure. @timeout_ms 0: the default. */
-int open_device(const char *spec, uint32_t timeout_ms, struct vmig_device **ret,
+/** Zero is a default for all. */
+struct open_how {
+	uint32_t timeout_ms;
+	bool take; /* a vfio-user device, from the user that has it */
+};
+
+/** 0 or a negative errno, with *ret_failure. */
+int open_device(const char *spec, const struct open_how *how, struct vmig_device **ret,
 		struct open_failure *ret_failure);
 
 /** Are the words right, as far as they tell? Opens nothing. 0 or -EINVAL, with *ret_failure. */

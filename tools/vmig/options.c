@@ -66,6 +66,8 @@ static const struct row rows[] = {
 	{ "symmetric", NULL, TOOL_OPT_COMPAT, FLAG, AT(symmetric), "both lists must accept the other side" },
 	{ "ignore", "ATTR,...", TOOL_OPT_COMPAT, TEXT, AT(ignore), "attributes that do not count" },
 	{ "insecure", NULL, TOOL_OPT_CHANNEL, FLAG, AT(insecure), "plain TCP to and from other hosts too" },
+	{ "take", NULL, TOOL_OPT_TAKE, FLAG, AT(take),
+	  "take vfio-user devices from the users that have them: those are cut off" },
 	{ "timeout", "TIME", TOOL_OPT_TIMEOUT, TIME, AT(timeout_ns),
 	  "of a silent peer or device (30s; a device: 10s)" },
 	{ "json", NULL, TOOL_OPT_JSON, FLAG, AT(json), "for programs" },

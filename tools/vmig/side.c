@@ -87,7 +87,7 @@ static int open_all(struct tool_side *side)
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < side->n; i++) {
-		r = tool_device_open(side->names[i], side->options->timeout_ns, &side->devices[i]);
+		r = tool_device_take(side->names[i], side->options, &side->devices[i]);
 		if (!r)
 			r = put_in_order(side, i);
 	}
