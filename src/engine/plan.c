@@ -154,10 +154,12 @@ static bool initial_sent(const struct vmig_core *core)
 	return true;
 }
 
-/* Would one more round of it leave less? */
+/* Would one more round of it leave less? One that has just ended is not judged before its sizes are here. */
 static bool improves(const struct vmig_core *core, const struct vmig_core_device *dev)
 {
-	return vmig_has_precopy(dev) && dev->left && dev->worse_rounds < WORSE_ROUNDS &&
+	bool just_read = dev->judged_rounds != dev->rounds && dev->job == VMIG_JOB_SIZES;
+
+	return vmig_has_precopy(dev) && (dev->left || just_read) && dev->worse_rounds < WORSE_ROUNDS &&
 	       dev->rounds < core->config.max_rounds;
 }
 

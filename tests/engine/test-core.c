@@ -376,7 +376,7 @@ TEST(what_has_no_precopy_is_named_as_the_cause)
 /* One that is stuck does not end the rounds while another still becomes less. */
 TEST(rounds_go_on_while_one_device_gains_by_them)
 {
-	const struct vmig_core_config config = { .downtime_ns = 50 * NS_PER_MS,
+	const struct vmig_core_config config = { .downtime_ns = 200 * NS_PER_MS,
 						 .timeout_ns = 60 * NS_PER_S,
 						 .max_rounds = 30,
 						 .on_no_converge = VMIG_NO_CONVERGE_ABORT };
