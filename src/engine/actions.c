@@ -14,6 +14,8 @@ static struct vmig_core_action *push(struct vmig_core *core, enum vmig_core_acti
 	/* Each event makes a few actions a device at most, and the driver takes all before the next event. */
 	if (core->used == VMIG_CORE_ACTIONS)
 		return &core->actions[(core->first + core->used - 1) % VMIG_CORE_ACTIONS];
+	/* An empty ring begins anew, so that little of it is ever touched. */
+	core->first = core->used ? core->first : 0;
 	a = &core->actions[(core->first + core->used++) % VMIG_CORE_ACTIONS];
 	memset(a, 0, sizeof(*a));
 	a->kind = kind;

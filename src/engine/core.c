@@ -2,6 +2,7 @@
 /* The table of stages, and what every stage has in common: the peer, time, faults, the end. */
 #include "engine/core.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +36,11 @@ const char *vmig_stage_name(enum vmig_stage stage)
 void vmig_core_init(struct vmig_core *core, const struct vmig_core_config *config,
 		    struct vmig_core_device *devices, uint32_t n)
 {
-	memset(core, 0, sizeof(*core));
+	/* The ring is large, and all of it that is used is written first. */
+	memset(core, 0, offsetof(struct vmig_core, actions));
+	core->first = 0;
+	core->used = 0;
+	core->result = (struct vmig_migrate_result){ 0 };
 	core->config = *config;
 	core->devices = devices;
 	core->n = n;
