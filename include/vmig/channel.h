@@ -22,6 +22,26 @@ struct vmig_channel;
 struct vmig_listener;
 struct vmig_tls;
 
+/** Files for TLS 1.3: certificates both ways, or a key that both ends have. PEM. NULL: not given. */
+struct vmig_tls_config {
+	const char *ca;   /* who signs the peer's certificate */
+	const char *cert; /* ours, and what it is signed with up to the CA */
+	const char *key;  /* of ours, without a password; nobody else may read it */
+	/** The name (DNS or IP) that the peer's certificate must have. NULL: who connects wants the host's of the
+	 *  address, who listens takes all that the CA has signed. */
+	const char *peer;
+	const char *psk; /* one line, IDENTITY:HEXKEY of 16 to 64 bytes; nobody else may read it */
+};
+
+#define VMIG_TLS_KEY_MIN 16u
+#define VMIG_TLS_KEY_MAX 64u
+
+/** -EINVAL: what does not go together, or a file that is none of that; -EACCES: a secret that others can read;
+ *  -ENOENT, ...: *ret_error says it. */
+int vmig_tls_new(const struct vmig_tls_config *config, struct vmig_tls **ret, struct vmig_error *ret_error);
+/** What uses it keeps it. Takes NULL. */
+void vmig_tls_free(struct vmig_tls *tls);
+
 /** How a connection is made. NULL, and zero of each: the default. Not looked at after the call. */
 struct vmig_channel_options {
 	uint32_t timeout_ms;        /* of connecting, and of a handshake; 10 s */

@@ -1,36 +1,66 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * listener - where peers come in.
+ *
+ * Where a connection begins with a handshake each peer gets a thread for it, so that one who is slow, or says
+ * nothing, does not hold up the next. There are few of them; one more ends the oldest.
+ */
+#include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
+#include "base/limits.h"
 #include "channel/net.h"
 #include "channel/provider.h"
 #include "channel/stack.h"
+
+struct guest {
+	struct vmig_listener *listener;
+	pthread_t thread;
+	int fd;       /* its socket, to be given to the layers */
+	int end_fd;   /* the same socket, to end it by */
+	uint64_t age; /* 0: no guest */
+	atomic_bool done;
+	int code;
+	struct vmig_channel *channel; /* code 0 */
+	struct vmig_error error;
+};
 
 struct vmig_listener {
 	struct vmig_stack *stack;
 	struct vmig_net_listener net;
 	struct vmig_error error;
+	int done_fd; /* a guest is done */
+	uint64_t ages;
+	struct guest guests[VMIG_LIMIT_HANDSHAKES];
 };
 
 int vmig_listener_new_with(const char *address, const struct vmig_channel_options *options,
 			   struct vmig_listener **ret, struct vmig_error *error)
 {
-	_autofree_ struct vmig_listener *listener = calloc(1, sizeof(*listener));
+	struct vmig_listener *listener = calloc(1, sizeof(*listener));
 	int r;
 
 	if (!listener)
 		return vmig_fault(error, -ENOMEM, address, "no memory");
-	r = vmig_stack_new(address, options, &listener->stack, error);
+	listener->net.fd = -1;
+	listener->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (listener->done_fd < 0)
+		r = vmig_fault(error, -errno, address, "cannot listen: %s", strerror(errno));
+	else
+		r = vmig_stack_new(address, options, &listener->stack, error);
+	if (!r)
+		r = vmig_net_listen(address, vmig_stack_anywhere(listener->stack), &listener->net, error);
 	if (r)
-		return r;
-	r = vmig_net_listen(address, vmig_stack_anywhere(listener->stack), &listener->net, error);
-	if (r) {
-		vmig_stack_unref(listener->stack);
-		return r;
-	}
-	*ret = steal_ptr(listener);
-	return 0;
+		vmig_listener_free(listener);
+	else
+		*ret = listener;
+	return r;
 }
 
 int vmig_listener_new(const char *address, struct vmig_listener **ret, struct vmig_error *error)
@@ -48,28 +78,165 @@ const struct vmig_error *vmig_listener_error(const struct vmig_listener *listene
 	return &listener->error;
 }
 
-int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, struct vmig_channel **ret)
+static int make(struct vmig_stack *stack, int fd, struct vmig_channel **ret, struct vmig_error *error)
 {
-	int fd, r = vmig_channel_wait(listener->net.fd, POLLIN, -1, timeout_ms);
+	int r = vmig_stack_answer(stack, fd, ret, error);
 
-	if (!r)
-		r = vmig_net_accept(&listener->net, &fd);
 	if (r)
-		return vmig_fault(&listener->error, r, listener->net.address, "nobody: %s", strerror(-r));
-	r = vmig_stack_answer(listener->stack, fd, ret, &listener->error);
-	if (r)
-		return -ECONNABORTED;
-	r = vmig_stack_top(listener->stack, false, ret, &listener->error);
+		return r;
+	r = vmig_stack_top(stack, false, ret, error);
 	if (r)
 		vmig_channel_close(*ret);
+	return r;
+}
+
+/* --- guests --- */
+
+static void *shake(void *arg)
+{
+	struct guest *guest = arg;
+	uint64_t one = 1;
+
+	guest->code = make(guest->listener->stack, guest->fd, &guest->channel, &guest->error);
+	if (guest->code) /* end_fd is the same socket: it would stay open until somebody looks */
+		shutdown(guest->end_fd, SHUT_RDWR);
+	atomic_store(&guest->done, true);
+	/* It can fail only when it has counted far beyond what there is. */
+	(void)!write(guest->listener->done_fd, &one, sizeof(one));
+	return NULL;
+}
+
+/* Waits for its thread; the channel, if there is one, is the caller's. */
+static void let_go(struct guest *guest)
+{
+	pthread_join(guest->thread, NULL);
+	close(guest->end_fd);
+	guest->age = 0;
+}
+
+static void turn_out(struct guest *guest)
+{
+	shutdown(guest->end_fd, SHUT_RDWR);
+	let_go(guest);
+	if (!guest->code)
+		vmig_channel_close(guest->channel);
+}
+
+/* A free place; if there is none the one who has been there the longest makes way. */
+static struct guest *place(struct vmig_listener *listener)
+{
+	struct guest *oldest = &listener->guests[0];
+
+	for (size_t i = 0; i < VMIG_LIMIT_HANDSHAKES; i++)
+		if (listener->guests[i].age < oldest->age)
+			oldest = &listener->guests[i];
+	if (oldest->age)
+		turn_out(oldest);
+	return oldest;
+}
+
+/* Takes @fd over. */
+static int welcome(struct vmig_listener *listener, int fd)
+{
+	struct guest *guest = place(listener);
+	int r;
+
+	*guest = (struct guest){ .listener = listener, .fd = fd };
+	guest->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	r = guest->end_fd < 0 ? errno : pthread_create(&guest->thread, NULL, shake, guest);
+	if (r) {
+		if (guest->end_fd >= 0)
+			close(guest->end_fd);
+		close(fd);
+		return -r;
+	}
+	pthread_setname_np(guest->thread, "vmig-handshake");
+	guest->age = ++listener->ages;
+	return 0;
+}
+
+/* The first who is done. False: nobody is. */
+static bool one_is_done(struct vmig_listener *listener, struct vmig_channel **ret, int *ret_code)
+{
+	struct guest *first = NULL;
+
+	for (size_t i = 0; i < VMIG_LIMIT_HANDSHAKES; i++) {
+		struct guest *guest = &listener->guests[i];
+
+		if (guest->age && atomic_load(&guest->done) && (!first || guest->age < first->age))
+			first = guest;
+	}
+	if (!first)
+		return false;
+	let_go(first);
+	*ret_code = first->code ? -ECONNABORTED : 0;
+	if (first->code)
+		listener->error = first->error;
+	else
+		*ret = first->channel;
+	return true;
+}
+
+/* --- accept --- */
+
+static uint32_t left_ms(uint64_t end)
+{
+	uint64_t now = vmig_now_ns();
+
+	return now < end ? (uint32_t)((end - now) / NS_PER_MS + 1) : 1;
+}
+
+static int take_one(struct vmig_listener *listener, bool *ret_guest, struct vmig_channel **ret)
+{
+	int fd, r = vmig_net_accept(&listener->net, &fd);
+
+	*ret_guest = vmig_stack_shakes(listener->stack);
+	if (r)
+		return r;
+	if (*ret_guest)
+		return welcome(listener, fd);
+	r = make(listener->stack, fd, ret, &listener->error);
 	return r ? -ECONNABORTED : 0;
+}
+
+int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, struct vmig_channel **ret)
+{
+	uint64_t count, end = vmig_now_ns() + timeout_ms * NS_PER_MS;
+	bool guest;
+	int r;
+
+	for (;;) {
+		(void)!read(listener->done_fd, &count, sizeof(count));
+		if (one_is_done(listener, ret, &r))
+			return r;
+		r = vmig_channel_wait(listener->net.fd, POLLIN, listener->done_fd,
+				      timeout_ms ? left_ms(end) : 0);
+		if (r == -ECONNRESET) /* done_fd */
+			continue;
+		if (!r)
+			r = take_one(listener, &guest, ret);
+		if (r == -ECONNABORTED || (!r && !guest))
+			return r;
+		if (r)
+			return vmig_fault(&listener->error, r, listener->net.address, "nobody came in: %s",
+					  strerror(-r));
+		if (timeout_ms && vmig_now_ns() >= end)
+			return vmig_fault(&listener->error, -ETIMEDOUT, listener->net.address,
+					  "nobody came in");
+	}
 }
 
 void vmig_listener_free(struct vmig_listener *listener)
 {
 	if (!listener)
 		return;
-	vmig_net_listener_done(&listener->net);
+	for (size_t i = 0; i < VMIG_LIMIT_HANDSHAKES; i++)
+		if (listener->guests[i].age)
+			turn_out(&listener->guests[i]);
+	if (listener->net.fd >= 0)
+		vmig_net_listener_done(&listener->net);
+	if (listener->done_fd >= 0)
+		close(listener->done_fd);
 	vmig_stack_unref(listener->stack);
 	free(listener);
 }

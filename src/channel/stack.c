@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "channel/net.h"
+#include "channel/tls.h"
 
 int vmig_stack_new(const char *address, const struct vmig_channel_options *options, struct vmig_stack **ret,
 		   struct vmig_error *error)
@@ -13,13 +14,14 @@ int vmig_stack_new(const char *address, const struct vmig_channel_options *optio
 	const struct vmig_channel_options *o = options ? options : &defaults;
 	_autofree_ struct vmig_stack *stack = calloc(1, sizeof(*stack));
 
-	if (o->tls || o->compress || o->reconnect_ms || o->fault)
+	if (o->compress || o->reconnect_ms || o->fault)
 		return vmig_fault(error, -EOPNOTSUPP, address, "this kind of connection is not built yet");
 	if (stack)
 		stack->address = strdup(address);
 	if (!stack || !stack->address)
 		return vmig_fault(error, -ENOMEM, address, "no memory");
 	atomic_init(&stack->refs, 1);
+	stack->tls = o->tls ? vmig_tls_ref(o->tls) : NULL;
 	stack->timeout_ms = o->timeout_ms ? o->timeout_ms : VMIG_STACK_TIMEOUT_MS;
 	stack->insecure = o->insecure;
 	stack->compress = o->compress;
@@ -38,36 +40,67 @@ void vmig_stack_unref(struct vmig_stack *stack)
 {
 	if (!stack || atomic_fetch_sub(&stack->refs, 1) > 1)
 		return;
+	vmig_tls_free(stack->tls);
 	free(stack->address);
 	free(stack);
 }
 
 bool vmig_stack_anywhere(const struct vmig_stack *stack)
 {
-	return stack->insecure;
+	return stack->insecure || stack->tls;
 }
 
 bool vmig_stack_shakes(const struct vmig_stack *stack)
 {
-	return false;
+	return stack->tls;
+}
+
+static int make(struct vmig_stack *stack, int fd, const char *host, bool server, struct vmig_channel **ret,
+		struct vmig_error *error)
+{
+	struct vmig_channel *channel;
+	int r = vmig_channel_socket(fd, &channel);
+
+	if (r) {
+		close(fd);
+		return vmig_fault(error, r, stack->address, "cannot make a channel: %s", strerror(-r));
+	}
+	if (stack->tls)
+		return vmig_tls_wrap(stack->tls, stack->address, host, server, stack->timeout_ms, channel,
+				     ret, error);
+	*ret = channel;
+	return 0;
 }
 
 int vmig_stack_answer(struct vmig_stack *stack, int fd, struct vmig_channel **ret, struct vmig_error *error)
 {
-	int r = vmig_channel_socket(fd, ret);
+	return make(stack, fd, NULL, true, ret, error);
+}
 
-	if (!r)
-		return 0;
-	close(fd);
-	return vmig_fault(error, r, stack->address, "cannot make a channel: %s", strerror(-r));
+/* Whom a certificate has to name: what was asked for, not what that name means today. */
+static int expected_name(const struct vmig_stack *stack, const struct vmig_address *a, const char **ret,
+			 struct vmig_error *error)
+{
+	*ret = a->host[0] ? a->host : "localhost";
+	if (a->is_unix && stack->tls && stack->tls->cert && !stack->tls->peer)
+		return vmig_fault(
+			error, -EINVAL, stack->address,
+			"a UNIX socket has no host's name: say which name its certificate has to have");
+	return 0;
 }
 
 int vmig_stack_dial(struct vmig_stack *stack, struct vmig_channel **ret, struct vmig_error *error)
 {
-	int fd, r = vmig_net_connect(stack->address, stack->timeout_ms, vmig_stack_anywhere(stack), &fd,
-				     error);
+	struct vmig_address a;
+	const char *host;
+	int fd, r = vmig_address_parse(stack->address, &a, error);
 
-	return r ? r : vmig_stack_answer(stack, fd, ret, error);
+	if (!r)
+		r = expected_name(stack, &a, &host, error);
+	if (!r)
+		r = vmig_net_connect(stack->address, stack->timeout_ms, vmig_stack_anywhere(stack), &fd,
+				     error);
+	return r ? r : make(stack, fd, host, false, ret, error);
 }
 
 int vmig_stack_top(struct vmig_stack *stack, bool dialled, struct vmig_channel **channel,

@@ -23,7 +23,8 @@ struct vmig_stack {
 	uint32_t timeout_ms; /* never 0 */
 	bool insecure, compress;
 	uint32_t reconnect_ms;
-	char *address; /* to dial; NULL: of a listener */
+	struct vmig_tls *tls; /* NULL: plain */
+	char *address;        /* to dial; NULL: of a listener */
 };
 
 /** A copy of @options (may be NULL), checked. */

@@ -17,6 +17,9 @@ static int wait_for_peer(struct vmig_listener *listener, struct vmig_channel **r
 	} while (r == -ETIMEDOUT && !tool_cancelled());
 	if (r == -ETIMEDOUT)
 		return tool_fail(VMIG_NOT_DONE, "cancelled: nobody came");
+	if (r == -ECONNABORTED)
+		return tool_fail(VMIG_NOT_DONE, "%s: %s", vmig_listener_address(listener),
+				 vmig_listener_error(listener)->text);
 	if (r)
 		return tool_fail(VMIG_NOT_DONE, "%s: cannot be listened at: %s",
 				 vmig_listener_address(listener), strerror(-r));
@@ -82,7 +85,7 @@ const struct tool_verb tool_receive = {
 	.more = "ADDRESS is tcp:HOST:PORT or unix:PATH; port 0 is any that is free. It prints \"listening: "
 		"ADDRESS\", takes\n"
 		"one migration and ends. It answers the questions of 'vmig compat' and goes on waiting.",
-	.example = "vmig receive --insecure tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
+	.example = "vmig receive --tls-psk psk tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
 	.options = TOOL_OPT_RUN | TOOL_OPT_CHANNEL,
 	.min_words = 2,
 	.run = run,

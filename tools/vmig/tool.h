@@ -57,7 +57,9 @@ struct tool_options {
 	const char *socket, *fd, *ignore, *intercept, *name, *trace;
 	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, no_mmap, help;
 	bool symmetric, descriptor;
-	bool insecure, take;
+	bool take;
+	bool insecure;
+	const char *tls_ca, *tls_cert, *tls_key, *tls_peer, *tls_psk;
 	bool opaque_flag;   /* info --opaque */
 	const char *opaque; /* compat --opaque FILE */
 	const char *on_no_converge;
