@@ -225,6 +225,7 @@ static int set_up_queue(struct workload *w, struct vmig_device *dev, uint32_t qu
 	if (r)
 		return r;
 	put_le64(w->memory + queue * NIC_RECORD, producer);
+	workload_note_written(w, queue * NIC_RECORD, 8);
 	w->queues[queue].consumer = producer;
 	sequence_init(&w->queues[queue].sequence, producer);
 	r = workload_write_register(dev, at + NIC_QUEUE_CONTROL, 1);

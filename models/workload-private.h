@@ -24,7 +24,9 @@ struct workload {
 	uint8_t *device_view, *memory;
 	uint64_t iova;
 	bool mapped;
-	uint64_t nonce; /* tells our own record from another's */
+	bool apart;                                    /* another moves the memory */
+	uint64_t written[WORKLOAD_MEMORY / 4096 / 64]; /* pages that we wrote ourselves; atomically */
+	uint64_t nonce;                                /* tells our own record from another's */
 
 	struct vmig_device *dev, *next;  /* @next: loaded, not yet started */
 	const struct nic_class *class;   /* of both */
@@ -52,6 +54,8 @@ uint64_t workload_ring(const struct workload *w, uint32_t queue);
 /** Where in its area the slot of record (job, frame) number @n is. */
 uint64_t workload_area(const struct workload *w, uint32_t queue, uint64_t n);
 uint32_t workload_n_irqs(const struct nic_class *class, uint32_t n_queues);
+/** We have written so many bytes of the memory, from @at on: after that. */
+void workload_note_written(struct workload *w, uint64_t at, uint64_t len);
 /** Write the jobs [@from, @to) of @queue. */
 void workload_write_jobs(struct workload *w, uint32_t queue, uint64_t from, uint64_t to);
 

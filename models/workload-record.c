@@ -2,8 +2,8 @@
 /*
  * workload-record - the user's own record: little-endian, in this order.
  *
- *	u64 magic, u32 version, u32 queues, u32 slots, u32 memory, u64 iova, u64 nonce, u64 last record (wall
- *	clock, ns), 256 bytes of configuration space
+ *	u64 magic, u32 version, u32 queues, u32 slots, u32 memory (0: it moves by itself, and nothing of it is here),
+ *	u64 iova, u64 nonce, u64 last record (wall clock, ns), 256 bytes of configuration space
  *	u64 records, 3 u64 by phase, u64 corrupt, u64 longest gap, 3 u64 by phase
  *	of each queue: u64 consumer, expected, lost, doubled, reordered, then the window's bits; u64 producer
  *	index, u64 live, and so many records, of a vgpu each with its frame: those that have come and were not taken
@@ -50,7 +50,7 @@ static void put_head(uint8_t **p, const struct workload *w)
 	put32(p, VERSION);
 	put32(p, w->n_queues);
 	put32(p, w->slots);
-	put32(p, WORKLOAD_MEMORY);
+	put32(p, w->apart ? 0 : WORKLOAD_MEMORY);
 	put64(p, w->iova);
 	put64(p, w->nonce);
 	put64(p, w->last_ns ? wall_ns() - (workload_now_ns() - w->last_ns) : 0);
@@ -79,7 +79,7 @@ static uint64_t live(const struct workload *w, uint32_t queue, uint64_t producer
 {
 	uint64_t n = producer - w->queues[queue].consumer;
 
-	return n <= w->slots ? n : 0;
+	return n <= w->slots && !w->apart ? n : 0;
 }
 
 /* What is carried of the area with each record: of frames, all that is live; jobs can be written again. */
@@ -149,7 +149,7 @@ int workload_save(struct workload *w, void **ret, size_t *ret_len)
 /* --- load ------------------------------------------------------------------------------------------- */
 
 struct head {
-	uint32_t queues, slots;
+	uint32_t queues, slots, memory;
 	uint64_t iova, nonce, last_wall_ns;
 	const uint8_t *config;
 	const struct nic_class *class; /* by @config */
@@ -178,8 +178,9 @@ static void get_counters(const uint8_t **p, struct workload_report *report)
 		report->phase_gap_ns[i] = get64(p);
 }
 
-/* @own: the memory is the one that was saved, as new as its device left it, never older than the record. */
-static void get_queue(const uint8_t **p, struct workload *w, uint32_t queue, bool own)
+/* @there: the memory is the one that was saved, or has been filled from it: as new as its device left it, never older
+ * than the record. */
+static void get_queue(const uint8_t **p, struct workload *w, uint32_t queue, bool there)
 {
 	struct workload_queue *q = &w->queues[queue];
 	uint64_t index, n;
@@ -193,16 +194,16 @@ static void get_queue(const uint8_t **p, struct workload *w, uint32_t queue, boo
 		q->sequence.seen[i] = get64(p);
 	index = get64(p);
 	n = get64(p);
-	if (!own)
+	if (!there)
 		put_le64(w->memory + queue * NIC_RECORD, index);
 	for (uint64_t i = 0; i < n; i++, *p += NIC_RECORD + carried(w->class)) {
-		if (own)
+		if (there)
 			continue;
 		memcpy(slot(w, queue, q->consumer + i), *p, NIC_RECORD);
 		memcpy(w->memory + workload_area(w, queue, q->consumer + i), *p + NIC_RECORD,
 		       carried(w->class));
 	}
-	if (!own && w->class->has_jobs)
+	if (!there && w->class->has_jobs)
 		workload_write_jobs(w, queue, q->consumer, q->consumer + w->slots);
 }
 
@@ -231,8 +232,9 @@ static int check_record(const uint8_t **p, size_t len, struct head *ret)
 		return -EBADMSG;
 	ret->queues = get32(p);
 	ret->slots = get32(p);
-	if (!ret->queues || ret->queues > NIC_QUEUES_MAX || get32(p) != WORKLOAD_MEMORY ||
-	    len < RECORD(ret->queues))
+	ret->memory = get32(p);
+	if (!ret->queues || ret->queues > NIC_QUEUES_MAX || len < RECORD(ret->queues) ||
+	    (ret->memory && ret->memory != WORKLOAD_MEMORY))
 		return -EBADMSG;
 	ret->iova = get64(p);
 	ret->nonce = get64(p);
@@ -257,12 +259,12 @@ static void take_time(struct workload *w, uint64_t last_wall_ns)
 
 static void take_record(struct workload *w, const struct head *head, const uint8_t *p)
 {
-	bool own = head->nonce == w->nonce;
+	bool own = head->nonce == w->nonce, there = own || !head->memory;
 
 	pthread_mutex_lock(&w->lock);
 	get_counters(&p, &w->report);
 	for (uint32_t q = 0; q < head->queues; q++)
-		get_queue(&p, w, q, own);
+		get_queue(&p, w, q, there);
 	if (!own)
 		take_time(w, head->last_wall_ns);
 	memcpy(w->config, head->config, PCI_CONFIG_SIZE);
@@ -311,6 +313,9 @@ int workload_load(struct workload *w, struct vmig_device *dev, const void *data,
 		return -EBUSY;
 	workload_let_go(w, &w->next); /* of a load that led to nothing */
 	r = check_record(&p, len, &head);
+	/* Somebody has to have filled the memory. */
+	if (!r && !head.memory && !w->apart)
+		r = -EBADMSG;
 	r = r ? r : check_device(dev, &head);
 	/* A workload that drives a device takes its own record only: else there would be no way back. */
 	if (!r && w->dev && (head.nonce != w->nonce || head.class->device != w->class->device))

@@ -49,8 +49,38 @@ uint32_t workload_n_irqs(const struct nic_class *class, uint32_t n_queues)
 
 void workload_write_jobs(struct workload *w, uint32_t queue, uint64_t from, uint64_t to)
 {
-	for (; from < to; from++)
+	for (; from < to; from++) {
 		accel_job_make(w->memory + workload_area(w, queue, from), queue, from);
+		workload_note_written(w, workload_area(w, queue, from), ACCEL_JOB);
+	}
+}
+
+/* --- memory that another moves --------------------------------------------------------------------- */
+
+void workload_note_written(struct workload *w, uint64_t at, uint64_t len)
+{
+	for (uint64_t page = at / 4096; page <= (at + len - 1) / 4096; page++)
+		__atomic_fetch_or(&w->written[page / 64], 1ull << page % 64, __ATOMIC_RELEASE);
+}
+
+int workload_give_memory(struct workload *w, struct vmig_memory_region *ret)
+{
+	int r = workload_map(w, 0);
+
+	if (r)
+		return r;
+	w->apart = true;
+	*ret = (struct vmig_memory_region){ .iova = w->iova, .size = WORKLOAD_MEMORY, .fd = w->memory_fd };
+	return 0;
+}
+
+int workload_dirty(struct workload *w, uint64_t iova, uint64_t length, uint64_t page_size, uint64_t *bitmap)
+{
+	if (iova != w->iova || length != WORKLOAD_MEMORY || page_size != 4096)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(w->written); i++)
+		bitmap[i] |= __atomic_exchange_n(&w->written[i], 0, __ATOMIC_ACQUIRE);
+	return 0;
 }
 
 /* --- life ------------------------------------------------------------------------------------------ */

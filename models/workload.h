@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include <vmig/device.h>
+#include <vmig/memory.h>
 #include <vmig/space.h>
 
 struct workload;
@@ -63,6 +64,14 @@ int workload_save(struct workload *w, void **ret, size_t *ret_len);
  * taken in the space; or what the device reported.
  */
 int workload_load(struct workload *w, struct vmig_device *dev, const void *data, size_t len);
+
+/**
+ * Somebody else moves the memory: map it now, at a free place if it is not yet, and say where it is. From now on
+ * the record has nothing of it. The fd stays the workload's. Errors as vmig_space_map().
+ */
+int workload_give_memory(struct workload *w, struct vmig_memory_region *ret);
+/** What the workload itself has written to that memory since it was asked last: see struct vmig_memory_config. Any thread. */
+int workload_dirty(struct workload *w, uint64_t iova, uint64_t length, uint64_t page_size, uint64_t *bitmap);
 
 enum workload_phase { WORKLOAD_BEFORE, WORKLOAD_DURING, WORKLOAD_AFTER, WORKLOAD_PHASES };
 

@@ -99,13 +99,12 @@ static void check_here(struct vmig_core *core, uint32_t i)
 				 i, info->name);
 }
 
-/* Who only asks has devices; the memory is there once somebody drives them. */
+/* Memory for which none comes stays as it is: nobody drove the source's devices, or it was only asked about them. */
 static uint32_t asked_about(const struct vmig_core *core)
 {
 	uint32_t n = core->n;
 
-	while ((core->peer.flags & VMIG_HELLO_PROBE) && n > core->peer.n_devices &&
-	       vmig_is_memory(&core->devices[n - 1]))
+	while (n > core->peer.n_devices && vmig_is_memory(&core->devices[n - 1]))
 		n--;
 	return n;
 }
@@ -114,15 +113,18 @@ static void check_numbers(struct vmig_core *core, uint32_t n)
 {
 	if (core->peer.n_devices == n)
 		return;
-	vmig_core_reason(
-		core, -EXDEV, "the source offers %u device(s), and %u are here%s", core->peer.n_devices, n,
-		core->memory_too ? ": it moves their memory too, for which there is no place here" : "");
+	vmig_core_reason(core, -EXDEV, "the source offers %u device(s), and %u are here%s",
+			 core->peer.n_devices, n,
+			 core->memory_too ? ": it moves their memory too, for which there is none here (vmig "
+					    "makes it with --workload)"
+					  : "");
 }
 
 bool vmig_offer_check(struct vmig_core *core)
 {
 	uint32_t n = asked_about(core);
 
+	core->n = n;
 	check_numbers(core, n);
 	for (uint32_t i = 0; i < n; i++) {
 		check_here(core, i);

@@ -21,7 +21,7 @@ kill_receive() {
 	shift; shift || :
 	rm -f ./*.fifo s
 	serve a $NIC
-	bg there "$VMIG" receive --json unix:s "$to"
+	bg there "$VMIG" receive --json unix:s "$to" --workload
 	line there VMIG_LISTENING
 	bg here "$VMIG" send --json vfio-user:a unix:s --bandwidth 6M/s $WORK "$@"
 	line there "$point"
@@ -35,7 +35,9 @@ kill_receive() {
 }
 t_receive_is_killed_at_hello() { kill_receive '"stage":"hello"'; }
 t_receive_is_killed_at_the_offer() { kill_receive '"stage":"offer"'; }
-t_receive_is_killed_in_stop() { kill_receive '"device-state":"stop"'; }
+t_receive_is_killed_in_stop() { # the memory is there, the device not yet
+	kill_receive '"device-id":"memory","device-state":"stop"' "model:$NIC,fault=RESUMING>STOP:hang=20s" --timeout 60s
+}
 t_receive_is_killed_in_resuming() { kill_receive '"device-state":"resuming"'; }
 t_receive_is_killed_at_precopy() { kill_receive '"stage":"precopy","side"'; }
 t_receive_is_killed_early_in_precopy() { kill_receive 'VMIG_PROGRESS.*"precopy".*"transferred":[1-9]'; }
@@ -66,7 +68,7 @@ kill_send() {
 	rm -f ./*.fifo s
 	serve a $NIC
 	serve b $NIC
-	bg there "$VMIG" receive --json unix:s vfio-user:b
+	bg there "$VMIG" receive --json unix:s vfio-user:b --workload
 	line there VMIG_LISTENING
 	bg here "$VMIG" send --json vfio-user:a unix:s --bandwidth 6M/s $WORK "$@"
 	line here "$point"

@@ -77,7 +77,7 @@ static void emit_state(const struct tool_report *report, const struct vmig_migra
 
 	tool_emit("VFIO_MIGRATION",
 		  json_pack("{s:s, s:s, s:s, s:i}", "device-id",
-			    e->device < report->n ? report->names[e->device] : "?", "device-state",
+			    e->device < report->n ? report->names[e->device] : "memory", "device-state",
 			    tool_text_state(e->state, state), "side", report->side, "index", (int)e->device));
 }
 
@@ -144,7 +144,8 @@ static const char *happened(const struct tool_report *report, const struct vmig_
 	case VMIG_STAGE_HELLO:
 		return "versions and limits agreed";
 	case VMIG_STAGE_OFFER:
-		snprintf(buf, room, "%u device%s accepted", report->n, report->n == 1 ? "" : "s");
+		snprintf(buf, room, "%u device%s accepted%s", report->n, report->n == 1 ? "" : "s",
+			 report->memory ? ", with their memory" : "");
 		return buf;
 	case VMIG_STAGE_PRECOPY:
 		if (!r->rounds)

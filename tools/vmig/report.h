@@ -15,6 +15,7 @@
 struct tool_report {
 	const char *side;         /* "source", "destination" */
 	const char *const *names; /* of the devices, as they were given */
+	bool memory;              /* moves with them, behind them */
 	uint32_t n;
 	bool leads;                /* draws the progress line and speaks for the migration's status */
 	enum vmig_stage stage;     /* the last one begun */

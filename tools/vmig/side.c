@@ -144,15 +144,23 @@ int tool_side_open(struct tool_side *side, bool source, char **names, int n,
 					     .n = side->n,
 					     .leads = true,
 					     .stage = VMIG_STAGE_NR };
-	side->devices = calloc((size_t)n, sizeof(struct vmig_device *));
+	side->n_moved = side->n;
+	side->devices = calloc((size_t)n + 1, sizeof(struct vmig_device *)); /* and memory */
 	if (!side->devices)
 		return tool_fail(VMIG_NOT_DONE, "out of memory");
 	catch_signals();
 	r = open_all(side);
 	if (r)
 		return r;
-	return tool_user_new(side->devices, side->names, side->n, options->workload,
-			     other ? other->user : NULL, &side->user);
+	r = tool_user_new(side->devices, side->names, side->n, options->workload, &side->user);
+	if (!r && tool_user_memory(side->user)) {
+		if (side->n == VMIG_MIGRATE_DEVICES_MAX)
+			return tool_fail(VMIG_BAD_INPUT, "%d devices and their memory are too many", n);
+		side->devices[n] = tool_user_memory(side->user);
+		side->n_moved++;
+		side->report.memory = true;
+	}
+	return r;
 }
 
 static void close_devices(struct tool_side *side)
@@ -203,9 +211,11 @@ void tool_side_run(struct tool_side *side, struct vmig_channel *channel)
 	tool_user_callbacks(side->user, &user);
 	tool_user_mark_during(side->user);
 	if (side->source)
-		r = vmig_migrate_source(side->devices, side->n, channel, &user, &options, &side->result);
+		r = vmig_migrate_source(side->devices, side->n_moved, channel, &user, &options,
+					&side->result);
 	else
-		r = vmig_migrate_destination(side->devices, side->n, channel, &user, &options, &side->result);
+		r = vmig_migrate_destination(side->devices, side->n_moved, channel, &user, &options,
+					     &side->result);
 	if (r < 0) { /* nothing has begun */
 		side->result.outcome = VMIG_NOT_DONE;
 		side->result.code = -r;

@@ -18,8 +18,8 @@ struct tool_side {
 	const struct tool_options *options;
 	bool source;
 	char **names;
-	uint32_t n;
-	struct vmig_device **devices;
+	uint32_t n, n_moved;          /* with the memory that moves with them */
+	struct vmig_device **devices; /* @n_moved of them; the memory is the user's */
 	struct tool_user *user;
 	struct tool_report report;
 	struct vmig_migrate_result result;

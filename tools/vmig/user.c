@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,20 +14,19 @@
 #define NAP_NS      (50 * NS_PER_MS) /* how late Ctrl-C is noticed */
 #define PATIENCE_NS (10 * NS_PER_S)  /* with a nic that worked before and sends nothing now */
 
-/* The workloads of the nics, one memory for all. The lock: a rollback at one end may meet a load at the other. */
+/* The workloads of the nics, and their memory, which moves beside the devices. */
 struct loads {
-	pthread_mutex_t lock;
 	struct vmig_space *space;
 	uint32_t n;
 	struct workload **of; /* one a device; NULL: not a nic */
+	struct vmig_device *memory;
 };
 
 struct tool_user {
 	struct vmig_device *const *devices;
 	char *const *names;
 	uint32_t n;
-	struct loads *loads; /* NULL: nobody drives anything */
-	bool owns_loads;
+	struct loads *loads;         /* NULL: nobody drives anything */
 	struct tool_record *configs; /* of the last quiesce: a stopped device must not be touched */
 	bool *fresh; /* nothing was loaded for this nic: it is set up from nothing when it runs */
 	int failed;  /* a workload could not go on: positive errno */
@@ -41,12 +39,46 @@ static void free_loads(struct loads *loads)
 {
 	if (!loads)
 		return;
+	vmig_device_close(loads->memory);
 	for (uint32_t i = 0; loads->of && i < loads->n; i++)
 		workload_free(loads->of[i]);
 	vmig_space_free(loads->space);
-	pthread_mutex_destroy(&loads->lock);
 	free(loads->of);
 	free(loads);
+}
+
+/* What the drivers have written themselves: each asks of one region, its own. */
+static int on_dirty(void *opaque, uint64_t iova, uint64_t length, uint64_t page_size, uint64_t *bitmap)
+{
+	struct loads *loads = opaque;
+	int r = -EINVAL;
+
+	for (uint32_t i = 0; r && i < loads->n; i++)
+		if (loads->of[i])
+			r = workload_dirty(loads->of[i], iova, length, page_size, bitmap);
+	return r;
+}
+
+/* The memory of all drivers as one device. */
+static int make_memory(struct loads *loads, struct vmig_device *const *devices)
+{
+	struct vmig_memory_region *regions = calloc(loads->n, sizeof(*regions));
+	struct vmig_device **driven = calloc(loads->n, sizeof(struct vmig_device *));
+	struct vmig_memory_config config = {
+		.regions = regions, .devices = driven, .dirty = on_dirty, .opaque = loads
+	};
+	int r = regions && driven ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !r && i < loads->n; i++) {
+		if (!loads->of[i])
+			continue;
+		driven[config.n_devices++] = devices[i];
+		r = workload_give_memory(loads->of[i], &regions[config.n_regions++]);
+	}
+	r = r ? r : vmig_memory_new(&config, &loads->memory);
+	free(regions);
+	free(driven);
+	return r;
 }
 
 static int new_loads(const struct tool_user *user, struct loads **ret)
@@ -57,7 +89,6 @@ static int new_loads(const struct tool_user *user, struct loads **ret)
 
 	if (!loads)
 		return -ENOMEM;
-	pthread_mutex_init(&loads->lock, NULL);
 	loads->n = user->n;
 	loads->of = calloc(user->n, sizeof(struct workload *));
 	r = loads->of ? vmig_space_new(&loads->space) : -ENOMEM;
@@ -69,6 +100,7 @@ static int new_loads(const struct tool_user *user, struct loads **ret)
 	}
 	if (!r && !any)
 		r = -ENODEV;
+	r = r ? r : make_memory(loads, user->devices);
 	if (r)
 		free_loads(loads);
 	else
@@ -77,7 +109,7 @@ static int new_loads(const struct tool_user *user, struct loads **ret)
 }
 
 int tool_user_new(struct vmig_device *const *devices, char *const *names, uint32_t n, bool workload,
-		  struct tool_user *other, struct tool_user **ret)
+		  struct tool_user **ret)
 {
 	struct tool_user *user = calloc(1, sizeof(*user));
 	int r = 0;
@@ -93,11 +125,8 @@ int tool_user_new(struct vmig_device *const *devices, char *const *names, uint32
 	user->configs = calloc(n, sizeof(struct tool_record));
 	if (!user->fresh || !user->configs)
 		r = -ENOMEM;
-	else if (other)
-		user->loads = other->loads;
 	else if (workload)
 		r = new_loads(user, &user->loads);
-	user->owns_loads = !other;
 	if (!r) {
 		*ret = user;
 		return 0;
@@ -114,13 +143,17 @@ void tool_user_free(struct tool_user *user)
 {
 	if (!user)
 		return;
-	if (user->owns_loads)
-		free_loads(user->loads);
+	free_loads(user->loads);
 	for (uint32_t i = 0; user->configs && i < user->n; i++)
 		free(user->configs[i].bytes);
 	free(user->configs);
 	free(user->fresh);
 	free(user);
+}
+
+struct vmig_device *tool_user_memory(const struct tool_user *user)
+{
+	return user->loads ? user->loads->memory : NULL;
 }
 
 const char *tool_user_detail(const struct tool_user *user)
@@ -131,18 +164,6 @@ const char *tool_user_detail(const struct tool_user *user)
 static struct workload *load_of(const struct tool_user *user, uint32_t i)
 {
 	return user->loads ? user->loads->of[i] : NULL;
-}
-
-static void lock(struct tool_user *user)
-{
-	if (user->loads)
-		pthread_mutex_lock(&user->loads->lock);
-}
-
-static void unlock(struct tool_user *user)
-{
-	if (user->loads)
-		pthread_mutex_unlock(&user->loads->lock);
 }
 
 __attribute__((format(printf, 3, 4))) static int fail(struct tool_user *user, int r, const char *format, ...)
@@ -179,10 +200,8 @@ static int on_quiesce(void *opaque)
 	struct tool_user *user = opaque;
 	int r = 0;
 
-	lock(user);
 	for (uint32_t i = 0; !r && i < user->n; i++)
 		r = load_of(user, i) ? pause_workload(user, i) : take_config(user, i);
-	unlock(user);
 	return r;
 }
 
@@ -191,14 +210,12 @@ static void on_resume(void *opaque)
 	struct tool_user *user = opaque;
 	int r = 0;
 
-	lock(user);
 	for (uint32_t i = 0; i < user->n; i++) {
 		if (load_of(user, i))
 			r = workload_resume(load_of(user, i));
 		if (r)
 			user->failed = -r;
 	}
-	unlock(user);
 }
 
 static int on_save_record(void *opaque, uint32_t i, void **ret, size_t *ret_len)
@@ -209,7 +226,8 @@ static int on_save_record(void *opaque, uint32_t i, void **ret, size_t *ret_len)
 	void *bytes = NULL;
 	int r;
 
-	lock(user);
+	if (i >= user->n) /* memory has no user but those of the devices */
+		return 0;
 	if (load_of(user, i)) {
 		r = workload_save(load_of(user, i), &bytes, &len);
 		r = r ? r : tool_record_add(&record, TOOL_SECTION_WORKLOAD, bytes, len);
@@ -218,7 +236,6 @@ static int on_save_record(void *opaque, uint32_t i, void **ret, size_t *ret_len)
 		user->configs[i] = (struct tool_record){ 0 };
 		r = 0;
 	}
-	unlock(user);
 	free(bytes);
 	if (r) {
 		free(record.bytes);
@@ -237,11 +254,9 @@ static int load_workload(struct tool_user *user, uint32_t i, const void *bytes, 
 		return fail(user, -EOPNOTSUPP,
 			    "%s: it was saved with a workload at work: say --workload here too",
 			    user->names[i]);
-	lock(user);
 	r = workload_load(load_of(user, i), user->devices[i], bytes, len);
 	if (!r)
 		workload_mark(load_of(user, i), WORKLOAD_DURING);
-	unlock(user);
 	user->fresh[i] = r != 0;
 	return r ? fail(user, r, "%s: the workload does not take its record", user->names[i]) : 0;
 }
@@ -281,14 +296,12 @@ static void on_start(void *opaque)
 {
 	struct tool_user *user = opaque;
 
-	lock(user);
 	for (uint32_t i = 0; i < user->n; i++) {
 		int r = load_of(user, i) ? begin(user, i) : 0;
 
 		if (r)
 			user->failed = -r;
 	}
-	unlock(user);
 }
 
 void tool_user_callbacks(struct tool_user *user, struct vmig_migrate_user *ret)

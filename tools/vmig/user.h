@@ -2,6 +2,7 @@
 /**
  * user - who drives the devices while the command has them: the models' workload on the nics, nobody on the others.
  *
+ * The memory to which the workload has the devices write moves as a device of its own (vmig/memory.h).
  * Its record travels with the migration. Of a nic at work that is the workload's; of another device with PCI
  * config space, that space. (A device that no one drives has no interrupt set-up to carry.)
  */
@@ -16,12 +17,14 @@ struct tool_user;
 
 /**
  * 0, or an exit status: it has been said. The arrays must outlive it.
- * @workload: drive the nics among @devices. @other (may be NULL): the user of the other end in this process;
- * both share its workloads, which go on from one device to the other on the same memory. It must be freed later.
+ * @workload: drive the nics among @devices.
  */
 int tool_user_new(struct vmig_device *const *devices, char *const *names, uint32_t n, bool workload,
-		  struct tool_user *other, struct tool_user **ret);
+		  struct tool_user **ret);
 void tool_user_free(struct tool_user *user);
+
+/** The memory of the workloads, as a device that moves beside the others, behind them; NULL: there is none. */
+struct vmig_device *tool_user_memory(const struct tool_user *user);
 
 /** For the engine. */
 void tool_user_callbacks(struct tool_user *user, struct vmig_migrate_user *ret);
