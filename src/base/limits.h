@@ -39,7 +39,13 @@
 #define VMIG_LIMIT_DEVICES        256u
 
 /* The ownership record. Names: VMIG_OWNER_NAME_MAX. The most devices of one swap: VMIG_LIMIT_DEVICES, or the store's own. */
-#define VMIG_LIMIT_OWNER_ROW (64u << 10) /* bytes of a row of a file, whoever wrote it */
+#define VMIG_LIMIT_OWNER_ROW       (64u << 10) /* bytes of a row of a file, whoever wrote it */
+#define VMIG_LIMIT_OWNER_REPLY     (1u << 20)  /* bytes of an etcd's answer */
+#define VMIG_LIMIT_OWNER_UNIT_ETCD 128u        /* devices of one transaction, as etcd has it (--max-txn-ops) */
+#define VMIG_LIMIT_OWNER_LISTED    1000000u    /* records that one listing shows */
+#define VMIG_LIMIT_OWNER_ENDPOINTS 16u
+#define VMIG_LIMIT_OWNER_PREFIX    256u  /* bytes before each key */
+#define VMIG_LIMIT_OWNER_PASSWORD  4096u /* and of a token that etcd gives for it */
 
 /* The data of memory (docs/stream.md): one batch. */
 #define VMIG_LIMIT_MEMORY_RUNS  256u

@@ -14,7 +14,19 @@ struct vmig_owner {
 	pthread_mutex_t lock;
 };
 
-static const struct vmig_store_ops *const stores[] = { &vmig_store_sqlite };
+static const struct vmig_store_ops *const stores[] = { &vmig_store_sqlite, &vmig_store_etcd };
+
+int vmig_store_lost(const struct vmig_ownership *is, struct vmig_error *error)
+{
+	char text[VMIG_UUID_TEXT_MAX];
+
+	if (!is->phase)
+		return vmig_fault(error, -EAGAIN, "owner", "device %s: has no record",
+				  vmig_uuid_text(&is->device, text));
+	return vmig_fault(error, -EAGAIN, "owner", "device %s: owner is %.80s, epoch %llu, %s",
+			  vmig_uuid_text(&is->device, text), is->owner, (unsigned long long)is->epoch,
+			  vmig_owner_phase_name(is->phase));
+}
 
 static const struct vmig_store_ops *find_store(const char *url, const char **ret_rest)
 {

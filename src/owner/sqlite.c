@@ -220,18 +220,6 @@ static int store_read(void *store, const struct vmig_uuid *devices, uint32_t n, 
 	return r;
 }
 
-static int lost(const struct vmig_ownership *is, struct vmig_error *error)
-{
-	char text[VMIG_UUID_TEXT_MAX];
-
-	if (!is->phase)
-		return vmig_fault(error, -EAGAIN, "owner", "device %s: has no record",
-				  vmig_uuid_text(&is->device, text));
-	return vmig_fault(error, -EAGAIN, "owner", "device %s: owner is %.80s, epoch %llu, %s",
-			  vmig_uuid_text(&is->device, text), is->owner, (unsigned long long)is->epoch,
-			  vmig_owner_phase_name(is->phase));
-}
-
 /* 1: all are as said; 0: all are written already; -EAGAIN */
 static int compare(struct vmig_sqlite *s, const struct vmig_ownership *now, const struct vmig_ownership *next,
 		   uint32_t n, struct vmig_error *error)
@@ -249,9 +237,9 @@ static int compare(struct vmig_sqlite *s, const struct vmig_ownership *now, cons
 		else if (vmig_ownership_equal(&is, &next[i]))
 			written++;
 		else
-			return lost(&is, error);
+			return vmig_store_lost(&is, error);
 		if (old && written)
-			return lost(&is, error);
+			return vmig_store_lost(&is, error);
 	}
 	return old == n;
 }

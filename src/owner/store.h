@@ -25,6 +25,9 @@ struct vmig_store_ops {
 		    struct vmig_error *error);
 };
 
-extern const struct vmig_store_ops vmig_store_sqlite;
+/** -EAGAIN, with what @is there in words. */
+int vmig_store_lost(const struct vmig_ownership *is, struct vmig_error *error);
+
+extern const struct vmig_store_ops vmig_store_sqlite, vmig_store_etcd;
 
 #endif
