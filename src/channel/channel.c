@@ -61,6 +61,12 @@ int vmig_channel_send(struct vmig_channel *channel, const struct iovec *iov, int
 	return channel->ops->send ? channel->ops->send(channel->self, iov, n) : -EOPNOTSUPP;
 }
 
+int vmig_channel_send_more(struct vmig_channel *channel, const struct iovec *iov, int n)
+{
+	return channel->ops->send_more ? channel->ops->send_more(channel->self, iov, n)
+				       : vmig_channel_send(channel, iov, n);
+}
+
 ssize_t vmig_channel_recv(struct vmig_channel *channel, const struct iovec *iov, int n)
 {
 	return channel->ops->recv ? channel->ops->recv(channel->self, iov, n) : -EOPNOTSUPP;

@@ -14,6 +14,7 @@
 /** The semantics are those of channel.h. NULL: send and recv -EOPNOTSUPP, rewind -ESPIPE, commit 0, away false. */
 struct vmig_channel_ops {
 	int (*send)(void *self, const struct iovec *iov, int n);
+	int (*send_more)(void *self, const struct iovec *iov, int n); /* NULL: as send */
 	ssize_t (*recv)(void *self, const struct iovec *iov, int n);
 	int (*rewind)(void *self);
 	void (*set_timeout)(void *self, uint32_t ms);
@@ -26,6 +27,9 @@ struct vmig_channel_ops {
 
 /** -ENOMEM: @self was not taken over. */
 int vmig_channel_new(const struct vmig_channel_ops *ops, void *self, bool one_way, struct vmig_channel **ret);
+
+/** As vmig_channel_send(); more is sent at once, and until then a part may be kept back for a moment. */
+int vmig_channel_send_more(struct vmig_channel *channel, const struct iovec *iov, int n);
 
 /** Wait until @fd is ready for @events, or @wake_fd (-1: none) is readable: -ECONNRESET. @ms 0: for ever, else -ETIMEDOUT. */
 int vmig_channel_wait(int fd, short events, int wake_fd, uint32_t ms);

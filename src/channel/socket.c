@@ -24,9 +24,8 @@ static bool is_down(struct socket_channel *s)
 	return atomic_load(&s->down);
 }
 
-static int socket_send(void *self, const struct iovec *iov, int n)
+static int send_all(struct socket_channel *s, const struct iovec *iov, int n, int flags)
 {
-	struct socket_channel *s = self;
 	struct iovec copy[PIECES_MAX], *at = copy;
 	int r;
 
@@ -35,7 +34,7 @@ static int socket_send(void *self, const struct iovec *iov, int n)
 	memcpy(copy, iov, (size_t)n * sizeof(*iov));
 	while (vmig_iov_skip(&at, &n, 0), n) {
 		struct msghdr msg = { .msg_iov = at, .msg_iovlen = (size_t)n };
-		ssize_t done = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t done = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 
 		if (done >= 0) {
 			vmig_iov_skip(&at, &n, (size_t)done);
@@ -52,6 +51,17 @@ static int socket_send(void *self, const struct iovec *iov, int n)
 			return r;
 	}
 	return 0;
+}
+
+static int socket_send(void *self, const struct iovec *iov, int n)
+{
+	return send_all(self, iov, n, 0);
+}
+
+/* TCP then sends whole segments only: a short one at the end of each call wakes the other end for little. */
+static int socket_send_more(void *self, const struct iovec *iov, int n)
+{
+	return send_all(self, iov, n, MSG_MORE);
 }
 
 static ssize_t socket_recv(void *self, const struct iovec *iov, int n)
@@ -103,6 +113,7 @@ static void socket_close(void *self)
 
 static const struct vmig_channel_ops socket_ops = {
 	.send = socket_send,
+	.send_more = socket_send_more,
 	.recv = socket_recv,
 	.set_timeout = socket_set_timeout,
 	.shutdown = socket_shutdown,

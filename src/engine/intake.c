@@ -104,7 +104,7 @@ static int finish(struct vmig_intake *in, size_t extra, struct vmig_error *error
 
 int vmig_intake_payload(struct vmig_intake *in, struct iovec *iov, int n, struct vmig_error *error)
 {
-	struct iovec all[VMIG_SESSION_IOV_MAX + 1], *at = all;
+	struct iovec all[VMIG_SESSION_IOV_MAX + 2], *at = all;
 	size_t left = vmig_iov_len(iov, n);
 	int r = 0;
 

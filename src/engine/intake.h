@@ -29,7 +29,7 @@ void vmig_intake_init(struct vmig_intake *in, struct vmig_channel *channel, cons
 /** 1: a record, *ret; its payload must be taken before the next call. 0: the stream has ended between two records. */
 int vmig_intake_next(struct vmig_intake *in, struct vmig_record *ret, struct vmig_error *ret_error);
 
-/** All of the payload into @iov, which has just its length; changes @iov. 0, or -EBADMSG: it is damaged; -ENODATA: cut short. */
+/** All of the payload into @iov, at most VMIG_SESSION_IOV_MAX + 1 of them, which have just its length. 0, or -EBADMSG: it is damaged; -ENODATA: cut short. */
 int vmig_intake_payload(struct vmig_intake *in, struct iovec *iov, int n, struct vmig_error *ret_error);
 
 /** Take the payload and forget it; its digest is checked. */

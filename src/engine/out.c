@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "channel/provider.h"
 
 void vmig_out_init(struct vmig_out *out, struct vmig_channel *channel, uint64_t bandwidth)
 {
@@ -39,8 +40,9 @@ void vmig_out_peer(struct vmig_out *out, uint16_t minor, uint32_t max_data)
 	pthread_mutex_unlock(&out->lock);
 }
 
-/* Under the lock. */
-static int put(struct vmig_out *out, const struct vmig_record *record, const struct iovec *iov, int n)
+/* Under the lock. Behind @more something follows soon, or vmig_out_flush(). */
+static int put(struct vmig_out *out, const struct vmig_record *record, const struct iovec *iov, int n,
+	       bool more)
 {
 	const struct vmig_stream_head head = { .major = VMIG_STREAM_MAJOR, .minor = VMIG_STREAM_MINOR };
 	uint8_t own[VMIG_STREAM_TRAILER_LEN + VMIG_STREAM_HEAD_LEN + VMIG_STREAM_HEADER_LEN];
@@ -63,7 +65,7 @@ static int put(struct vmig_out *out, const struct vmig_record *record, const str
 	vmig_stream_put_header(own + all[0].iov_len, &numbered, out->attempt);
 	all[0].iov_len += VMIG_STREAM_HEADER_LEN;
 	memcpy(all + 1, iov, (size_t)n * sizeof(*iov));
-	return vmig_channel_send(out->channel, all, n + 1);
+	return (more ? vmig_channel_send_more : vmig_channel_send)(out->channel, all, n + 1);
 }
 
 int vmig_out_control(struct vmig_out *out, const struct vmig_record *record, const void *payload,
@@ -82,7 +84,7 @@ int vmig_out_control(struct vmig_out *out, const struct vmig_record *record, con
 		pthread_mutex_lock(&out->lock);
 		atomic_fetch_sub(&out->controls, 1);
 	}
-	r = put(out, &whole, &iov, record->length ? 1 : 0);
+	r = put(out, &whole, &iov, record->length ? 1 : 0, false);
 	pthread_cond_broadcast(&out->turn);
 	pthread_mutex_unlock(&out->lock);
 	return r;
@@ -105,7 +107,7 @@ int vmig_out_data(struct vmig_out *out, uint32_t device, const struct iovec *iov
 	pthread_mutex_lock(&out->lock);
 	while (atomic_load(&out->controls))
 		pthread_cond_wait(&out->turn, &out->lock);
-	r = put(out, &record, iov, n);
+	r = put(out, &record, iov, n, out->trailers && !out->bandwidth);
 	if (!r && out->trailers) {
 		*ret_digest = vmig_digest_of_iov(iov, n);
 		vmig_stream_put_trailer(out->trailer, *ret_digest);

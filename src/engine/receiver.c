@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "engine/driver.h"
+#include "handle/provider.h"
 
 /* True: the record was taken and the next may be read. */
 static bool hand_over(struct vmig_driver *driver, const struct vmig_record *record)
@@ -85,24 +86,27 @@ static bool wait_wanted(struct vmig_driver *driver)
 	return wanted;
 }
 
-/* The device has no room for all of it at once: the digest must be known before it gets the first byte. */
-static int load_bounced(struct vmig_driver *driver, struct vmig_worker *w, uint32_t length,
-			struct vmig_error *error, int *ret_device)
+static bool have_bounce(struct vmig_driver *driver)
 {
-	struct iovec iov = { .iov_len = length };
-	int r;
-
 	if (!driver->bounce)
 		driver->bounce = malloc(VMIG_LIMIT_RECORD_DATA);
-	if (!driver->bounce) {
-		*ret_device = -ENOMEM;
-		return vmig_intake_skip(&driver->in, error);
-	}
-	iov.iov_base = driver->bounce;
-	r = vmig_intake_payload(&driver->in, &iov, 1, error);
-	iov = (struct iovec){ .iov_base = driver->bounce, .iov_len = length };
-	if (!r)
-		*ret_device = vmig_session_writev(w->session, &iov, 1);
+	return driver->bounce;
+}
+
+/*
+ * The device has no room for all of it at once: the digest must be known before it gets the first byte. What there is no
+ * room for waits in the bounce buffer; one that has no rooms of its own is given the record in one piece.
+ */
+static int load_bounced(struct vmig_driver *driver, struct vmig_worker *w, uint32_t length, struct iovec *iov,
+			int n, size_t room, struct vmig_error *error, int *ret_device)
+{
+	struct iovec rest = { .iov_base = driver->bounce, .iov_len = length - room };
+	int r, device;
+
+	iov[n] = rest;
+	r = vmig_intake_payload(&driver->in, iov, n + 1, error);
+	device = n ? vmig_session_filled(w->session, r ? 0 : room) : 0;
+	*ret_device = r || device ? device : vmig_session_writev(w->session, &rest, 1);
 	return r;
 }
 
@@ -110,7 +114,7 @@ static int load_bounced(struct vmig_driver *driver, struct vmig_worker *w, uint3
 static int load(struct vmig_driver *driver, struct vmig_worker *w, uint32_t length, struct vmig_error *error,
 		int *ret_device)
 {
-	struct iovec iov[VMIG_SESSION_IOV_MAX];
+	struct iovec iov[VMIG_SESSION_IOV_MAX + 1];
 	ssize_t room;
 	int n, r;
 
@@ -121,11 +125,16 @@ static int load(struct vmig_driver *driver, struct vmig_worker *w, uint32_t leng
 		*ret_device = (int)room;
 		return vmig_intake_skip(&driver->in, error);
 	}
-	if ((size_t)room < length) {
+	if ((size_t)room < length && (!have_bounce(driver) || !vmig_session_has_rooms(w->session))) {
 		*ret_device = vmig_session_filled(w->session, 0);
-		return *ret_device ? vmig_intake_skip(&driver->in, error)
-				   : load_bounced(driver, w, length, error, ret_device);
+		if (!*ret_device && !driver->bounce)
+			*ret_device = -ENOMEM;
+		if (*ret_device)
+			return vmig_intake_skip(&driver->in, error);
+		room = n = 0;
 	}
+	if ((size_t)room < length)
+		return load_bounced(driver, w, length, iov, n, (size_t)room, error, ret_device);
 	r = vmig_intake_payload(&driver->in, iov, n, error);
 	*ret_device = vmig_session_filled(w->session, r ? 0 : length);
 	return r;

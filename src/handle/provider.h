@@ -95,4 +95,7 @@ void vmig_device_gain_traits(struct vmig_device *dev, uint32_t traits);
 /** What vmig_device_query_note() says from now on. It is cut where it is too long. */
 void vmig_device_set_note(struct vmig_device *dev, const char *text);
 
+/** Does vmig_session_room() give the device's own memory? Then there may be several rooms for one piece of data. */
+bool vmig_session_has_rooms(const struct vmig_session *session);
+
 #endif

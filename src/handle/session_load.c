@@ -49,6 +49,11 @@ static int say_filled(struct vmig_session *session, size_t len)
 	return r < 0 ? vmig_session_fail(session, r, &error, WRITE) : 0;
 }
 
+bool vmig_session_has_rooms(const struct vmig_session *session)
+{
+	return session->half.ops && session->half.ops->room;
+}
+
 /** writev over a provider that has rooms: piece by piece, each copied once. */
 static int fill(struct vmig_session *session, const void *data, size_t len)
 {
