@@ -282,4 +282,18 @@ t_info_says_whose_state_it_holds() {
 	stop a
 	stop b
 }
+# --- what a server gives up ---------------------------------------------------------------------
+t_a_server_gives_up_what_it_does_not_need() {
+	serve a $NIC
+	grep -q '^NoNewPrivs:.*1$' "/proc/$pid_a/status" || fail "it may gain privileges"
+	grep -q '^Max core file size *0 *0 ' "/proc/$pid_a/limits" || fail "it leaves cores"
+	# A sanitizer needs the rest.
+	if ! nm -D "$VMIG" | grep -q '__[at]san_init'; then
+		grep -q '^Seccomp:.*2$' "/proc/$pid_a/status" || fail "it may call anything"
+	fi
+	stop a
+	serve b $NIC --no-sandbox
+	grep -q '^NoNewPrivs:.*0$' "/proc/$pid_b/status" || fail "--no-sandbox does nothing"
+	stop b
+}
 tap_main "$@"

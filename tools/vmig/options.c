@@ -67,7 +67,6 @@ static const struct row rows[] = {
 	{ "ignore", "ATTR,...", TOOL_OPT_COMPAT, TEXT, AT(ignore), "attributes that do not count" },
 	{ "take", NULL, TOOL_OPT_TAKE, FLAG, AT(take),
 	  "take vfio-user devices from the users that have them: those are cut off" },
-
 	{ "tls-ca", "FILE", TOOL_OPT_CHANNEL, TEXT, AT(tls_ca),
 	  "TLS: the CA that has signed the other end's certificate" },
 	{ "tls-cert", "FILE", TOOL_OPT_CHANNEL, TEXT, AT(tls_cert), "our certificate" },
@@ -78,6 +77,8 @@ static const struct row rows[] = {
 	  "TLS: a key that both ends have, one line IDENTITY:HEXKEY" },
 	{ "insecure", NULL, TOOL_OPT_CHANNEL, FLAG, AT(insecure),
 	  "without TLS, plain TCP to and from other hosts too" },
+	{ "no-sandbox", NULL, TOOL_OPT_SANDBOX, FLAG, AT(no_sandbox),
+	  "give up nothing, for a debugger: files, programs, calls, cores" },
 	{ "timeout", "TIME", TOOL_OPT_TIMEOUT, TIME, AT(timeout_ns),
 	  "of a silent peer or device (30s; a device: 10s)" },
 	{ "json", NULL, TOOL_OPT_JSON, FLAG, AT(json), "for programs" },

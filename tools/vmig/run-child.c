@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "harden.h"
 #include "run-control.h"
 
 static sigset_t signals_before;
@@ -136,6 +137,13 @@ static int start(struct loop *loop)
 	return r;
 }
 
+/* Once the command is there: none of this is its affair. What a supervisor opens is in its word, so files stay. */
+static void give_up(void)
+{
+	harden_process(false);
+	harden_calls(HARDEN_RUN);
+}
+
 int run_child(struct run *run)
 {
 	struct loop loop = { .run = run };
@@ -148,6 +156,8 @@ int run_child(struct run *run)
 	if (loop.signal_fd < 0)
 		return tool_fail(VMIG_NOT_DONE, "signals cannot be waited for: %m");
 	r = start(&loop);
+	if (!r && !run->o->no_sandbox)
+		give_up();
 	if (!r) {
 		for (reap(&loop); !loop.nothing; reap(&loop))
 			look_round(&loop);

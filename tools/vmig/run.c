@@ -189,7 +189,7 @@ const struct tool_verb tool_run = {
 		"run.",
 	.example = "vmig run --device nic,state=1G -- qemu-system-x86_64 -device "
 		   "vfio-pci,sysfsdev={},enable-migration=on ...",
-	.options = TOOL_OPT_COMMAND | TOOL_OPT_QUIET,
+	.options = TOOL_OPT_COMMAND | TOOL_OPT_QUIET | TOOL_OPT_SANDBOX,
 	.min_words = 0,
 	.run = verb_run,
 	.print_more = print_ways,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "harden.h"
 #include "models/models.h"
 #include "open.h"
 
@@ -59,7 +60,7 @@ static const char *what_to_do(int code)
 }
 
 static int serve_listening(struct vmig_device *dev, const struct vmig_server_config *config,
-			   const char *where)
+			   const char *where, bool sandbox)
 {
 	struct vmig_server *server;
 	int r;
@@ -69,6 +70,8 @@ static int serve_listening(struct vmig_device *dev, const struct vmig_server_con
 	if (r)
 		return tool_fail(VMIG_NOT_DONE, "%s: cannot listen: %s%s", where, strerror(-r),
 				 what_to_do(-r));
+	if (sandbox)
+		harden_calls(HARDEN_SERVE);
 	listening = server;
 	say_ready(where);
 	r = ended ? 0 : vmig_server_run(server);
@@ -78,13 +81,15 @@ static int serve_listening(struct vmig_device *dev, const struct vmig_server_con
 }
 
 static int serve_connected(struct vmig_device *dev, const struct vmig_server_config *config, int fd,
-			   const char *where)
+			   const char *where, bool sandbox)
 {
 	int r;
 
 	/* A descriptor of our own, so that a late signal shuts down nothing else. */
 	connected_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	catch_signals();
+	if (sandbox)
+		harden_calls(HARDEN_SERVE);
 	say_ready(where);
 	if (ended)
 		shutdown(fd, SHUT_RDWR);
@@ -119,13 +124,22 @@ static int serve(const struct tool_options *o, struct vmig_device *dev)
 	int listens = 0, r;
 
 	if (o->socket)
-		return serve_listening(dev, &config, o->socket);
+		return serve_listening(dev, &config, o->socket, !o->no_sandbox);
 	r = parse_fd(o->fd, &config.fd, &listens);
 	if (r)
 		return r;
 	snprintf(where, sizeof(where), "fd %d", config.fd);
-	return listens ? serve_listening(dev, &config, where)
-		       : serve_connected(dev, &config, config.fd, where);
+	return listens ? serve_listening(dev, &config, where, !o->no_sandbox)
+		       : serve_connected(dev, &config, config.fd, where, !o->no_sandbox);
+}
+
+/* Before the model's threads are there, since each would have to do it for itself. */
+static void give_up_files(const struct tool_options *o)
+{
+	const struct harden_path path = { .path = o->socket, .access = HARDEN_SOCKET, .folder = true };
+
+	harden_process(false);
+	harden_files(&path, 1);
 }
 
 static int run(const struct tool_options *o)
@@ -137,6 +151,8 @@ static int run(const struct tool_options *o)
 		return tool_fail(VMIG_BAD_INPUT, "either --socket PATH or --fd N has to say where to serve");
 	if (o->n_words > 1)
 		return tool_fail(VMIG_BAD_INPUT, "one MODEL at a time: what is '%s'?", o->words[1]);
+	if (!o->no_sandbox)
+		give_up_files(o);
 	r = tool_model_open(o->words[0], o->words[0], &dev);
 	if (!r) {
 		r = serve(o, dev);
@@ -168,7 +184,7 @@ const struct tool_verb tool_serve = {
 		"after the other,\n"
 		"until SIGTERM or SIGINT. The device keeps its state from client to client.",
 	.example = "vmig serve nic,state=1G,dirty-rate=100M/s --socket /run/nic.sock",
-	.options = TOOL_OPT_SERVE,
+	.options = TOOL_OPT_SERVE | TOOL_OPT_SANDBOX,
 	.min_words = 1,
 	.run = run,
 	.print_more = print_models,
