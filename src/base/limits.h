@@ -54,11 +54,12 @@
 #define VMIG_LIMIT_MEMORY_PAGES (1ull << 32) /* that are tracked: 512 MiB of bits */
 
 /* Connections. */
-#define VMIG_LIMIT_TLS_FILE      (64u << 10) /* a certificate's or key's file */
-#define VMIG_LIMIT_TLS_HANDSHAKE (64u << 10) /* one handshake message of a peer */
-#define VMIG_LIMIT_TLS_CHAIN     8u          /* certificates of a peer */
-#define VMIG_LIMIT_TLS_IDENTITY  128u        /* bytes of a pre-shared key's */
-#define VMIG_LIMIT_HANDSHAKES    16u         /* peers that may be at it at one time; one more ends the oldest */
+#define VMIG_LIMIT_TLS_FILE        (64u << 10) /* a certificate's or key's file */
+#define VMIG_LIMIT_TLS_HANDSHAKE   (64u << 10) /* one handshake message of a peer */
+#define VMIG_LIMIT_TLS_CHAIN       8u          /* certificates of a peer */
+#define VMIG_LIMIT_TLS_IDENTITY    128u        /* bytes of a pre-shared key's */
+#define VMIG_LIMIT_ZSTD_WINDOW_LOG 20          /* of a peer that compresses: 1 MiB of memory */
+#define VMIG_LIMIT_HANDSHAKES      16u /* peers that may be at it at one time; one more ends the oldest */
 
 /* Programs that are supervised (vmig/supervise.h). */
 #define VMIG_LIMIT_SUPERVISE_THREADS 256u  /* calls that are answered at one time; more wait */

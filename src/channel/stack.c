@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "channel/compress.h"
 #include "channel/net.h"
 #include "channel/tls.h"
 
@@ -14,12 +15,20 @@ int vmig_stack_new(const char *address, const struct vmig_channel_options *optio
 	const struct vmig_channel_options *o = options ? options : &defaults;
 	_autofree_ struct vmig_stack *stack = calloc(1, sizeof(*stack));
 
-	if (o->compress || o->reconnect_ms || o->fault)
+	if (o->reconnect_ms)
 		return vmig_fault(error, -EOPNOTSUPP, address, "this kind of connection is not built yet");
 	if (stack)
 		stack->address = strdup(address);
 	if (!stack || !stack->address)
 		return vmig_fault(error, -ENOMEM, address, "no memory");
+	if (o->fault) {
+		int r = vmig_fault_plan_parse(o->fault, &stack->faults, error);
+
+		if (r) {
+			free(stack->address);
+			return r;
+		}
+	}
 	atomic_init(&stack->refs, 1);
 	stack->tls = o->tls ? vmig_tls_ref(o->tls) : NULL;
 	stack->timeout_ms = o->timeout_ms ? o->timeout_ms : VMIG_STACK_TIMEOUT_MS;
@@ -52,7 +61,7 @@ bool vmig_stack_anywhere(const struct vmig_stack *stack)
 
 bool vmig_stack_shakes(const struct vmig_stack *stack)
 {
-	return stack->tls;
+	return stack->tls || stack->compress;
 }
 
 static int make(struct vmig_stack *stack, int fd, const char *host, bool server, struct vmig_channel **ret,
@@ -64,6 +73,11 @@ static int make(struct vmig_stack *stack, int fd, const char *host, bool server,
 	if (r) {
 		close(fd);
 		return vmig_fault(error, r, stack->address, "cannot make a channel: %s", strerror(-r));
+	}
+	r = vmig_fault_wrap(&stack->faults, &channel);
+	if (r) {
+		vmig_channel_close(channel);
+		return vmig_fault(error, r, stack->address, "cannot make a fault: %s", strerror(-r));
 	}
 	if (stack->tls)
 		return vmig_tls_wrap(stack->tls, stack->address, host, server, stack->timeout_ms, channel,
@@ -106,7 +120,7 @@ int vmig_stack_dial(struct vmig_stack *stack, struct vmig_channel **ret, struct 
 int vmig_stack_top(struct vmig_stack *stack, bool dialled, struct vmig_channel **channel,
 		   struct vmig_error *error)
 {
-	return 0;
+	return stack->compress ? vmig_zstd_wrap(stack->address, stack->timeout_ms, channel, error) : 0;
 }
 
 static void stack_unrefp(struct vmig_stack **stack)

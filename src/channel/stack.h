@@ -15,6 +15,7 @@
 #include <vmig/channel.h>
 
 #include "base/util.h"
+#include "channel/fault.h"
 
 #define VMIG_STACK_TIMEOUT_MS 10000u
 
@@ -24,7 +25,8 @@ struct vmig_stack {
 	bool insecure, compress;
 	uint32_t reconnect_ms;
 	struct vmig_tls *tls; /* NULL: plain */
-	char *address;        /* to dial; NULL: of a listener */
+	struct vmig_fault_plan faults;
+	char *address; /* to dial; NULL: of a listener */
 };
 
 /** A copy of @options (may be NULL), checked. */

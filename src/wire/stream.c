@@ -132,6 +132,11 @@ static int judge_head(struct vmig_stream_decoder *d, struct vmig_error *error)
 	head.major = vmig_cursor_u16(&c);
 	head.minor = vmig_cursor_u16(&c);
 	vmig_cursor_copy(&c, head.attempt, sizeof(head.attempt));
+	/* What the other end was told and this one was not. */
+	if (start[0] == 22 && start[1] == 3)
+		return bad(d, error, -EBADMSG, "the other end speaks TLS, which was not asked for here");
+	if (!memcmp(start, "VMIGzstd", 8))
+		return bad(d, error, -EBADMSG, "the other end compresses, which was not asked for here");
 	if (memcmp(start, magic, sizeof(magic)))
 		return bad(d, error, -EBADMSG, "this is not a migration stream");
 	if (vmig_cursor_u32(&c) != head_check(d->buf))

@@ -2,6 +2,7 @@
 #include "channel.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool tool_address_is(const char *word)
@@ -64,6 +65,8 @@ static int fill(struct vmig_channel_options *ret, const struct tool_options *o, 
 		.timeout_ms = o->timeout_ns ? tool_ms(o->timeout_ns) : 0,
 		.tls = *ret_tls,
 		.insecure = o->insecure,
+		.compress = o->compress,
+		.fault = o->channel_fault ? o->channel_fault : getenv("VMIG_CHANNEL_FAULT"),
 	};
 	return 0;
 }

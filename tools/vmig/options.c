@@ -79,6 +79,10 @@ static const struct row rows[] = {
 	  "without TLS, plain TCP to and from other hosts too" },
 	{ "no-sandbox", NULL, TOOL_OPT_SANDBOX, FLAG, AT(no_sandbox),
 	  "give up nothing, for a debugger: files, programs, calls, cores" },
+
+	{ "compress", NULL, TOOL_OPT_CHANNEL, FLAG, AT(compress), "by zstd; the other end has to, too" },
+	{ "x-channel-fault", "FAULTS", TOOL_OPT_CHANNEL, TEXT, AT(channel_fault),
+	  "tests: what goes wrong with what is sent" },
 	{ "timeout", "TIME", TOOL_OPT_TIMEOUT, TIME, AT(timeout_ns),
 	  "of a silent peer or device (30s; a device: 10s)" },
 	{ "json", NULL, TOOL_OPT_JSON, FLAG, AT(json), "for programs" },

@@ -60,6 +60,8 @@ struct tool_options {
 	bool symmetric, descriptor;
 	bool take, no_sandbox;
 	bool insecure;
+	bool compress;
+	const char *channel_fault; /* or $VMIG_CHANNEL_FAULT */
 	const char *tls_ca, *tls_cert, *tls_key, *tls_peer, *tls_psk;
 	bool opaque_flag;   /* info --opaque */
 	const char *opaque; /* compat --opaque FILE */
