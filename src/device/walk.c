@@ -36,6 +36,7 @@ static void enter(struct vmig_model *model, uint32_t state)
 	if (!vmig_fsm_saving(state) && state != VMIG_STATE_RESUMING)
 		model->session = NULL;
 	atomic_store(&model->state, state);
+	vmig_log(VMIG_LOG_DEBUG, "state: %s", vmig_state_name(state));
 }
 
 static int step_failed(struct vmig_model *model, uint32_t from, uint32_t to, uint32_t state, int code,
@@ -61,6 +62,7 @@ static int step(struct vmig_model *model, const struct vmig_arc *arc, struct vmi
 	if (from == VMIG_STATE_RESUMING && model->load_fault)
 		return vmig_fault(error, -EINVAL, "SET_STATE",
 				  "what was loaded is bad: only a reset leads out of RESUMING");
+	vmig_log(VMIG_LOG_DEBUG, "step: %s to %s", vmig_state_name(from), vmig_state_name(to));
 	if (to == VMIG_STATE_RESUMING)
 		vmig_model_tag_loading(model);
 	r = model->ops.step(model->opaque, from, to, &state);
@@ -121,6 +123,7 @@ int vmig_model_reset(struct vmig_model *model, struct vmig_error *error)
 	int r;
 
 	lock_to_move(model);
+	vmig_log(VMIG_LOG_DEBUG, "step: reset");
 	/* First, so that nobody sees the old name on a state that is gone. */
 	vmig_model_tag_blank(model);
 	r = model->ops.reset(model->opaque);

@@ -282,6 +282,14 @@ t_info_says_whose_state_it_holds() {
 	stop a
 	stop b
 }
+t_a_server_logs_what_becomes_of_its_device() {
+	serve a $NIC --log log
+	expect 0 "$VMIG" save vfio-user:a /dev/null
+	stop a
+	has log '^[0-9]{10,} step: RUNNING to PRE_COPY$'
+	has log '^[0-9]{10,} state: STOP_COPY$'
+	refused 2 'nowhere/log' "$VMIG" serve $NIC --socket b --log nowhere/log
+}
 # --- what a server gives up ---------------------------------------------------------------------
 t_a_server_gives_up_what_it_does_not_need() {
 	serve a $NIC

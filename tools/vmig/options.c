@@ -27,6 +27,8 @@ static const struct row rows[] = {
 	{ "fd", "N", TOOL_OPT_SERVE, TEXT, AT(fd), "serve this inherited socket, connected or listening" },
 	{ "plain", NULL, TOOL_OPT_SERVE, FLAG, AT(plain),
 	  "offer no experimental capability, as other servers" },
+	{ "log", "FILE", TOOL_OPT_SERVE, TEXT, AT(log),
+	  "append what becomes of the device, a line each, with the monotonic clock's ns" },
 	{ "device", "DEVICE...", TOOL_OPT_COMMAND, DEVICE, 0,
 	  "what the command is to find: all words up to the next option" },
 	{ "intercept", "HOW", TOOL_OPT_COMMAND, TEXT, AT(intercept),

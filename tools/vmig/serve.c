@@ -10,6 +10,7 @@
 
 #include "device.h"
 #include "harden.h"
+#include "log-file.h"
 #include "models/models.h"
 #include "open.h"
 
@@ -151,6 +152,12 @@ static int run(const struct tool_options *o)
 		return tool_fail(VMIG_BAD_INPUT, "either --socket PATH or --fd N has to say where to serve");
 	if (o->n_words > 1)
 		return tool_fail(VMIG_BAD_INPUT, "one MODEL at a time: what is '%s'?", o->words[1]);
+	if (o->log) {
+		r = log_file_open(o->log);
+		if (r)
+			return tool_fail(VMIG_BAD_INPUT, "--log %s: cannot be written: %s", o->log,
+					 strerror(-r));
+	}
 	if (!o->no_sandbox)
 		give_up_files(o);
 	r = tool_model_open(o->words[0], o->words[0], &dev);

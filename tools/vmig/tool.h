@@ -55,7 +55,7 @@ struct tool_options {
 	int n_faults;
 	uint64_t downtime_ns, bandwidth, timeout_ns, workload_ns;
 	uint64_t max_rounds, max_time_ns;
-	const char *socket, *fd, *ignore, *intercept, *name, *trace;
+	const char *socket, *fd, *ignore, *intercept, *name, *trace, *log;
 	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, no_mmap, help;
 	bool symmetric, descriptor;
 	bool take, no_sandbox;
