@@ -22,7 +22,7 @@
 struct harness_test {
 	const char *name;
 	void (*fn)(void);
-	int timeout_s; /* 0: 20 */
+	int timeout_s; /* 0: 20; on an idle machine, without sanitizers */
 };
 
 #define TEST(name) static void test_##name(void)

@@ -258,6 +258,24 @@ void rig_wait(struct workload *w, uint64_t n)
 	ck_assert_int_eq(report.error, 0);
 }
 
+void rig_made(struct vmig_device *dev, uint64_t n)
+{
+	uint64_t goal = rig_register(dev, NIC_RECORDS) + n;
+
+	while (rig_register(dev, NIC_RECORDS) < goal)
+		rig_ticks();
+}
+
+struct workload_report rig_inject(struct rig *rig, uint64_t what)
+{
+	rig_write_register(rig->dev, NIC_INJECT, what);
+	/* What lies in the ring already, however many records, comes first. */
+	while (rig_report(rig->w).whole)
+		rig_wait(rig->w, 1);
+	rig_wait(rig->w, 500);
+	return rig_report(rig->w);
+}
+
 void rig_ticks(void)
 {
 	const struct timespec t = { .tv_nsec = 20000000 };

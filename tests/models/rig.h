@@ -49,8 +49,12 @@ struct rig {
 
 void rig_init(struct rig *rig, const char *spec);
 void rig_done(struct rig *rig);
-/** Until @n more records have come. */
+/** Until @n more records have come: some, or all of them, may have been in the ring before. */
 void rig_wait(struct workload *w, uint64_t n);
+/** Until the device has made @n more, and as many changes of its memory. */
+void rig_made(struct vmig_device *dev, uint64_t n);
+/** The device does wrong once (NIC_INJECT of @what): until it has been noticed, and 500 records more have come. */
+struct workload_report rig_inject(struct rig *rig, uint64_t what);
 /** Long enough for a device that runs to do something: its worker's tick is a millisecond. */
 void rig_ticks(void);
 struct workload_report rig_report(struct workload *w);

@@ -284,9 +284,7 @@ TEST(faults_are_noticed_in_results)
 
 		rig_init(&rig, "accel,state=64K");
 		rig_wait(rig.w, 100);
-		rig_write_register(rig.dev, NIC_INJECT, what | 1 << 8);
-		rig_wait(rig.w, 500);
-		r = rig_report(rig.w);
+		r = rig_inject(&rig, what | 1 << 8);
 		ck_assert_uint_eq(r.lost + r.doubled + r.reordered + r.corrupt, 1);
 		rig_done(&rig);
 	}

@@ -42,7 +42,7 @@ TEST(nothing_moves_in_stop)
 		rig_set(rig.dev, VMIG_STATE_RUNNING);
 		ck_assert_int_eq(workload_resume(rig.w), 0);
 	}
-	rig_wait(rig.w, 50);
+	rig_made(rig.dev, 1);
 	ck_assert_uint_ne(rig_digest(rig.dev), digest);
 	rig_done(&rig);
 }
@@ -91,7 +91,7 @@ TEST(the_log_has_the_pages_that_were_written)
 	uint64_t from = rig_register(rig.dev, NIC_QUEUE(0) + NIC_QUEUE_PRODUCER);
 	rig_set(rig.dev, VMIG_STATE_RUNNING);
 	ck_assert_int_eq(workload_resume(rig.w), 0);
-	rig_wait(rig.w, 20);
+	rig_made(rig.dev, 20);
 	ck_assert_int_eq(workload_quiesce(rig.w), 0);
 	rig_set(rig.dev, VMIG_STATE_RUNNING_P2P);
 	uint64_t to = rig_register(rig.dev, NIC_QUEUE(0) + NIC_QUEUE_PRODUCER);

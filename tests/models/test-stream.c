@@ -76,7 +76,7 @@ static struct bytes make_stream(const char *spec)
 	rig_wait(rig.w, 20);
 	save = rig_start(rig.dev, VMIG_STATE_PRE_COPY);
 	ck_assert_int_eq(rig_save(save, &stream, 1 << 20), -ENOMSG);
-	rig_wait(rig.w, 1);
+	rig_made(rig.dev, 1);
 	ck_assert_int_eq(vmig_session_query_precopy(save, &sizes), 0);
 	ck_assert_int_eq(workload_quiesce(rig.w), 0);
 	rig_set(rig.dev, VMIG_STATE_STOP_COPY);

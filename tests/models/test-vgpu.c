@@ -132,6 +132,7 @@ static void move(const char *spec, bool other)
 	rig_set(to, VMIG_STATE_RUNNING);
 	ck_assert_int_eq(workload_start(w), 0);
 	rig_wait(w, 500);
+	rig_made(to, 1);
 	ck_assert(rig_report(w).whole);
 	ck_assert_int_eq(workload_verify_device(w), 0);
 	ck_assert_uint_ne(rig_digest(to), digest); /* it goes on */
@@ -228,9 +229,7 @@ TEST(faults_are_noticed_in_frames)
 
 		rig_init(&rig, "vgpu,state=64K,records=10000");
 		rig_wait(rig.w, 100);
-		rig_write_register(rig.dev, NIC_INJECT, what);
-		rig_wait(rig.w, 500);
-		r = rig_report(rig.w);
+		r = rig_inject(&rig, what);
 		ck_assert_uint_eq(r.lost + r.doubled + r.reordered + r.corrupt, 1);
 		rig_done(&rig);
 	}
