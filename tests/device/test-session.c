@@ -281,7 +281,8 @@ TEST(the_sizes_are_asked_in_pre_copy_only)
 	tiny_open(&tiny, TINY_ALL_FLAGS, TINY_COPIES);
 	give(&tiny, 10);
 	vmig_device_query_info(tiny.dev, &info);
-	ck_assert_uint_eq(info.has, VMIG_HAS_PRECOPY_INFO | VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_DMA_LOG);
+	ck_assert_uint_eq(info.has,
+			  VMIG_HAS_TAG | VMIG_HAS_PRECOPY_INFO | VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_DMA_LOG);
 	ck_assert_int_eq(vmig_device_query_stop_copy_size(tiny.dev, &size), 0);
 	ck_assert_uint_eq(size, 10);
 	session = walk(&tiny, VMIG_STATE_PRE_COPY);

@@ -86,7 +86,7 @@ TEST(it_has_no_p2p_and_no_precopy_unless_asked)
 
 	vmig_device_query_info(dev, &info);
 	ck_assert_uint_eq(info.migration_flags, VMIG_MIGRATION_STOP_COPY);
-	ck_assert_uint_eq(info.has, VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_IOMMU_LOG);
+	ck_assert_uint_eq(info.has, VMIG_HAS_TAG | VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_IOMMU_LOG);
 	ck_assert_int_eq(vmig_device_set_state(dev, VMIG_STATE_RUNNING_P2P, VMIG_STATE_NONE, NULL), -EINVAL);
 	vmig_device_close(dev);
 	dev = rig_open("accel,state=64K,precopy=on");

@@ -168,7 +168,7 @@ TEST(options_reach_the_device)
 	vmig_device_query_info(dev, &info);
 	ck_assert_uint_eq(info.migration_flags, VMIG_MIGRATION_STOP_COPY);
 	ck_assert_str_eq(info.identity, "pci:1b36:0fe0/nic");
-	ck_assert_uint_eq(info.has, VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_DMA_LOG);
+	ck_assert_uint_eq(info.has, VMIG_HAS_TAG | VMIG_HAS_STOP_COPY_SIZE | VMIG_HAS_DMA_LOG);
 	ck_assert_uint_eq(rig_register(dev, NIC_STATE_SIZE), 128u << 10);
 	ck_assert_uint_eq(rig_register(dev, NIC_QUEUES), 64);
 	ck_assert_int_eq(vmig_device_query_irq(dev, 2, &irq), 0);
