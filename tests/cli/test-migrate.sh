@@ -200,7 +200,7 @@ t_a_device_that_dies_afterwards_is_noticed() {
 	serve b $NIC
 	bg move "$VMIG" migrate vfio-user:a --to vfio-user:b --json --workload --workload-time 2s
 	line move '"stage":"run","side":"destination"'
-	line move '"device-state":"running","side":"destination"'
+	line move '"device-id":"vfio-user:b","device-state":"running","side":"destination"'
 	kill -KILL "$pid_b"
 	ended move 1
 	grep -q 'moved, but its workload is not whole' move.err || fail "$(cat move.err)"
