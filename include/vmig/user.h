@@ -56,6 +56,32 @@ int vmig_open_vfio_user_fd(int fd, const struct vmig_vfio_user_config *config, s
  */
 int vmig_open_kernel(const char *path, struct vmig_device **ret, struct vmig_error *ret_error);
 
+/** A device of the kernel's VFIO that a VMM has opened itself. -1: none. */
+struct vmig_kernel_fds {
+	int device;        /* of its cdev, bound and attached; or from VFIO_GROUP_GET_DEVICE_FD */
+	int container;     /* through a group: for mappings through the handle; its IOMMU is set */
+	int iommufd;       /* through a cdev: for mappings through the handle, in @ioas */
+	uint32_t ioas;     /* of @iommufd */
+	const char *sysfs; /* the device's folder; NULL: found by @device, if that is a cdev's */
+};
+
+/**
+ * A handle on a device that the caller has open and goes on using: what a VMM that links the library hands over in order to
+ * migrate it. The descriptors are duplicated and stay the caller's. Without @container and @iommufd the handle maps nothing
+ * (-EOPNOTSUPP); the caller has its mappings already, and they are not known here.
+ *
+ * vmig_device_close() gives back only what was done through the handle: its mappings, its interrupts, its DMA log. The
+ * device stays open and in its state, with the caller's mappings and interrupts. A reset disarms what was armed through
+ * the handle only.
+ *
+ * Returns 0, or
+ *   -EBADF       @device is no descriptor
+ *   -EINVAL      @device is no VFIO device, or both a container and an iommufd are given, or @sysfs is missing
+ *   -ENOENT      what @sysfs says is no device
+ */
+int vmig_open_kernel_fds(const struct vmig_kernel_fds *fds, struct vmig_device **ret,
+			 struct vmig_error *ret_error);
+
 #ifdef __cplusplus
 }
 #endif

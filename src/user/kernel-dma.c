@@ -113,6 +113,8 @@ static int map_locked(struct vmig_kernel *k, const struct vmig_dma *map, struct 
 	if (at < k->n_maps && k->maps[at].iova <= map->iova + (map->size - 1))
 		return vmig_fault(error, -EEXIST, "map", "%#llx is mapped already",
 				  (unsigned long long)k->maps[at].iova);
+	if (k->container < 0 && k->iommufd < 0)
+		return vmig_fault(error, -EOPNOTSUPP, "map", "its mappings are its user's");
 	r = make_room(k);
 	if (!r)
 		r = k->container >= 0 ? map_type1(k, map) : map_ioas(k, map);

@@ -131,6 +131,8 @@ static void kernel_close(void *p)
 {
 	struct vmig_kernel *k = p;
 
+	if (k->borrowed)
+		vmig_kernel_give_back(k);
 	close_fd(k->device);
 	close_fd(k->group);
 	close_fd(k->container);
@@ -270,12 +272,10 @@ static uint32_t traits_of(const char *identity)
 	return traits;
 }
 
-static int kernel_open(struct vmig_kernel *k, const char *path, struct vmig_error *error)
+static int learn(struct vmig_kernel *k, const char *name, struct vmig_error *error)
 {
-	int r = open_by_path(k, path, error);
+	int r = vmig_kernel_query_all(k, error);
 
-	if (!r)
-		r = vmig_kernel_query_all(k, error);
 	if (!r)
 		r = look_at_state(k, error);
 	if (r)
@@ -283,7 +283,7 @@ static int kernel_open(struct vmig_kernel *k, const char *path, struct vmig_erro
 	k->info.traits = traits_of(k->info.identity);
 	k->info.dma_kinds = VMIG_DMA_KIND_ADDRESS;
 	snprintf(k->info.format, sizeof(k->info.format), "v2");
-	snprintf(k->info.name, sizeof(k->info.name), "vfio:%s", path);
+	snprintf(k->info.name, sizeof(k->info.name), "vfio:%s", name);
 	return 0;
 }
 
@@ -293,22 +293,53 @@ static void kernel_closep(struct vmig_kernel **k)
 		kernel_close(*k);
 }
 
+static struct vmig_kernel *new_kernel(void)
+{
+	struct vmig_kernel *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	k->device = k->group = k->container = k->iommufd = -1;
+	pthread_mutex_init(&k->lock, NULL);
+	atomic_init(&k->timeout_ms, TIMEOUT_DEFAULT_MS);
+	return k;
+}
+
 int vmig_open_kernel(const char *path, struct vmig_device **ret, struct vmig_error *ret_error)
 {
-	_cleanup_(kernel_closep) struct vmig_kernel *k = calloc(1, sizeof(*k));
+	_cleanup_(kernel_closep) struct vmig_kernel *k = new_kernel();
 	int r;
 
 	if (!k)
 		return vmig_fault(ret_error, -ENOMEM, "open", "no memory for %s", path);
-	k->device = k->group = k->container = k->iommufd = -1;
-	pthread_mutex_init(&k->lock, NULL);
-	atomic_init(&k->timeout_ms, TIMEOUT_DEFAULT_MS);
-	r = kernel_open(k, path, ret_error);
+	r = open_by_path(k, path, ret_error);
+	r = r ? r : learn(k, path, ret_error);
 	if (r)
 		return r;
 	r = vmig_device_new(&kernel_ops, k, &k->info, ret);
 	if (r)
 		return vmig_fault(ret_error, r, "open", "no memory for %s", path);
+	(void)steal_ptr(k);
+	return 0;
+}
+
+int vmig_open_kernel_fds(const struct vmig_kernel_fds *fds, struct vmig_device **ret,
+			 struct vmig_error *ret_error)
+{
+	_cleanup_(kernel_closep) struct vmig_kernel *k = new_kernel();
+	_autofree_ char *dir = NULL;
+	int r;
+
+	if (!k)
+		return vmig_fault(ret_error, -ENOMEM, "open", "no memory for a device");
+	r = vmig_kernel_take_fds(k, fds, &dir, ret_error);
+	r = r ? r : identify(k, dir, ret_error);
+	r = r ? r : learn(k, dir, ret_error);
+	if (r)
+		return r;
+	r = vmig_device_new(&kernel_ops, k, &k->info, ret);
+	if (r)
+		return vmig_fault(ret_error, r, "open", "no memory for a device");
 	(void)steal_ptr(k);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include <vmig/uapi.h>
+#include <vmig/user.h>
 
 #include "base/limits.h"
 #include "handle/provider.h"
@@ -21,8 +22,9 @@ struct vmig_kernel {
 	int group, container; /* through a group; else -1 */
 	int iommufd;          /* through the cdev; else -1 */
 	uint32_t ioas;        /* of iommufd */
+	bool borrowed; /* the caller has the device open, too: what was done here is undone at the close */
 	struct vmig_device_info info;
-	char *folder; /* in sysfs */
+	char *folder;                /* in sysfs */
 	struct vmig_region *regions; /* info.n_regions of them, asked at open */
 	atomic_uint timeout_ms;      /* of a read that waits for data; ioctls cannot be interrupted */
 	/* The loading session has refused data, or another user's was found: the kernel may still count refused
@@ -63,6 +65,14 @@ int vmig_kernel_open_cdev(struct vmig_kernel *k, const char *path, struct vmig_e
 int vmig_kernel_find_cdev(const char *dir, char *ret, size_t room);
 /** Turn an errno of an open() into a sentence: who or what is in the way. */
 int vmig_kernel_open_fault(struct vmig_error *error, int code, const char *path);
+
+/* kernel-fds.c */
+
+/** Take duplicates of a VMM's descriptors. *ret_dir: its folder, for the caller to free. */
+int vmig_kernel_take_fds(struct vmig_kernel *k, const struct vmig_kernel_fds *fds, char **ret_dir,
+			 struct vmig_error *error);
+/** Undo what was done to a borrowed device. */
+void vmig_kernel_give_back(struct vmig_kernel *k);
 
 /* kernel-session.c */
 

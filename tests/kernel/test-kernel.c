@@ -354,6 +354,29 @@ TEST(open_of_a_group_without_its_node)
 	remove_folder();
 }
 
+TEST(descriptors_that_are_no_device_stay_the_callers)
+{
+	const struct {
+		struct vmig_kernel_fds fds;
+		int r;
+		const char *word;
+	} bad[] = {
+		{ { -1, -1, -1, 0, "/sys" }, -EBADF, "duplicated" },
+		{ { 0, -1, -1, 0, "/sys" }, -EINVAL, "no VFIO device" },
+		{ { 0, 0, 0, 0, "/sys" }, -EINVAL, "only one" },
+		{ { 999, -1, -1, 0, "/sys" }, -EBADF, "duplicated" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct vmig_error error = { 0 };
+		struct vmig_device *dev = NULL;
+
+		ck_assert_int_eq(vmig_open_kernel_fds(&bad[i].fds, &dev, &error), bad[i].r);
+		ck_assert_ptr_null(dev);
+		ck_assert_msg(strstr(error.text, bad[i].word) != NULL, "%s", error.text);
+	}
+}
+
 HARNESS("kernel", T(region_without_capabilities), T(region_with_type_and_areas),
 	T(region_with_more_areas_than_can_be_named_is_not_mapped),
 	T(region_with_an_empty_list_of_areas_is_not_mapped), T(region_cut_short_is_refused),
@@ -361,4 +384,5 @@ HARNESS("kernel", T(region_without_capabilities), T(region_with_type_and_areas),
 	T(identity_of_a_mediated_device_is_its_type), T(identity_of_a_pci_device_is_ids_and_driver),
 	T(descriptor_of_a_mediated_device), T(descriptor_of_a_pci_device),
 	T(identity_of_another_device_is_bus_and_driver), T(identity_without_a_driver_is_refused),
-	T(identity_that_does_not_fit_is_refused), T(open_says_why_not), T(open_of_a_group_without_its_node))
+	T(identity_that_does_not_fit_is_refused), T(open_says_why_not), T(open_of_a_group_without_its_node),
+	T(descriptors_that_are_no_device_stay_the_callers))
