@@ -82,6 +82,7 @@ extern struct settings settings;
 
 void bench_data(void);    /* save, restore */
 void bench_tcp(void);     /* tcp, save-file */
+void bench_tls(void);     /* tls */
 void bench_latency(void); /* region-read, report-* */
 void bench_memory(void);  /* memory-* */
 void bench_local(void);   /* local: no socket at all */
@@ -123,6 +124,8 @@ enum {
 	OP_SOURCE,      /* migrate the device to order->address */
 	OP_FORGET_PEAK, /* of resident memory */
 	OP_PEAK,        /* answer: bytes */
+	OP_TLS_RAW,     /* stream the raw memory to arg's port by GnuTLS alone */
+	OP_TLS_CHANNEL, /* and to order->address by a channel in TLS */
 	OP_END,
 };
 
@@ -141,6 +144,11 @@ uint64_t raw_ask(int fd, size_t request, size_t reply);
 int raw_listen(uint16_t *ret_port);
 int raw_accept(int fd);
 int raw_connect(uint16_t port);
+
+/* --- tls.c: to a port, an address --------------------------------------------------------- */
+
+void tls_raw_send(uint16_t port, const uint8_t *mem, uint64_t len);
+void tls_channel_send(const char *address, const uint8_t *mem, uint64_t len);
 
 /** Resident memory: forget the peak; the peak since then. */
 void forget_peak(void);

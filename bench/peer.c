@@ -73,6 +73,12 @@ static int64_t obey(struct self *self, const struct order *order)
 	case OP_DIRTY:
 		bench_device_dirty(order->arg);
 		return 0;
+	case OP_TLS_RAW:
+		tls_raw_send((uint16_t)order->arg, self->mem, self->mem_len);
+		return 0;
+	case OP_TLS_CHANNEL:
+		tls_channel_send(order->address, self->mem, self->mem_len);
+		return 0;
 	case OP_SOURCE:
 		return migrate_source(self, order);
 	case OP_FORGET_PEAK:
