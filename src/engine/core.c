@@ -243,6 +243,21 @@ static bool silent(const struct vmig_core *core)
 	       core->now >= core->heard_ns + core->config.timeout_ns;
 }
 
+/*
+ * A peer that says a byte now and then is not silent, and could keep its place for ever: until it is accepted each
+ * stage has its time, in which this end waits for it (and not it for this end).
+ */
+static bool waits_for_word(const struct vmig_core *core)
+{
+	return !core->config.one_way && !core->config.source && !core->lost && core->config.timeout_ns &&
+	       core->phase == VMIG_PHASE_GO && core->stage <= VMIG_STAGE_OFFER && vmig_core_idle(core);
+}
+
+static bool too_slow(const struct vmig_core *core)
+{
+	return waits_for_word(core) && core->now >= core->stage_ns + core->config.timeout_ns;
+}
+
 static uint64_t beat_ns(const struct vmig_core *core)
 {
 	return core->config.timeout_ns ? MIN(BEAT_NS, core->config.timeout_ns / 4 + 1) : BEAT_NS;
@@ -258,10 +273,13 @@ static bool due(struct vmig_core *core, uint64_t *deadline, uint64_t again_ns)
 
 static void tick(struct vmig_core *core, const struct vmig_core_event *ev)
 {
-	if (silent(core)) {
-		const struct vmig_core_event end = { .kind = VMIG_EV_LOST,
-						     .code = -ETIMEDOUT,
-						     .text = "the other end is silent" };
+	if (silent(core) || too_slow(core)) {
+		const struct vmig_core_event end = {
+			.kind = VMIG_EV_LOST,
+			.code = -ETIMEDOUT,
+			.text = silent(core) ? "the other end is silent"
+					     : "the other end takes too long to say what it wants",
+		};
 
 		lost(core, &end);
 		return;
@@ -410,6 +428,8 @@ uint64_t vmig_core_deadline(const struct vmig_core *core)
 			first = MIN(first, core->devices[i].ask_ns);
 	if (!core->config.one_way && !core->lost && core->config.timeout_ns)
 		first = MIN(first, core->heard_ns + core->config.timeout_ns);
+	if (waits_for_word(core))
+		first = MIN(first, core->stage_ns + core->config.timeout_ns);
 	return first;
 }
 

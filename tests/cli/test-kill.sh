@@ -68,7 +68,7 @@ kill_send() {
 	rm -f ./*.fifo s
 	serve a $NIC
 	serve b $NIC
-	bg there "$VMIG" receive --json unix:s vfio-user:b --workload
+	bg there "$VMIG" receive --once --json unix:s vfio-user:b --workload
 	line there VMIG_LISTENING
 	bg here "$VMIG" send --json vfio-user:a unix:s --bandwidth 6M/s $WORK "$@"
 	line here "$point"

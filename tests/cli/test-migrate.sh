@@ -247,7 +247,7 @@ t_not_an_address() {
 }
 t_another_type_at_the_other_end() {
 	serve a $NIC
-	bg there "$VMIG" receive unix:s model:serial --quiet
+	bg there "$VMIG" receive --once unix:s model:serial --quiet
 	line there '^listening: '
 	refused 1 'refuses.*nic.*serial.*the source runs on' "$VMIG" send vfio-user:a unix:s --quiet
 	ended there 1

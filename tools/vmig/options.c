@@ -69,6 +69,7 @@ static const struct row rows[] = {
 	{ "ignore", "ATTR,...", TOOL_OPT_COMPAT, TEXT, AT(ignore), "attributes that do not count" },
 	{ "take", NULL, TOOL_OPT_TAKE, FLAG, AT(take),
 	  "take vfio-user devices from the users that have them: those are cut off" },
+	{ "once", NULL, TOOL_OPT_ONCE, FLAG, AT(once), "do not wait for another when one was refused" },
 	{ "tls-ca", "FILE", TOOL_OPT_CHANNEL, TEXT, AT(tls_ca),
 	  "TLS: the CA that has signed the other end's certificate" },
 	{ "tls-cert", "FILE", TOOL_OPT_CHANNEL, TEXT, AT(tls_cert), "our certificate" },

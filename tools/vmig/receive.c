@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "channel.h"
 #include "device.h"
@@ -8,18 +9,43 @@
 
 #define POLL_MS 250 /* how late Ctrl-C is noticed while nobody comes */
 
-static int wait_for_peer(struct vmig_listener *listener, struct vmig_channel **ret)
+/*
+ * Whoever reaches the port may come as often as he likes: there is not more than one line a second of it, so that he
+ * cannot fill a disk.
+ */
+static void say_refused(const char *reason)
+{
+	static unsigned int unsaid;
+	static time_t last;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (last && now.tv_sec == last) {
+		unsaid++;
+		return;
+	}
+	last = now.tv_sec;
+	tool_emit("VMIG_REFUSED", json_pack("{s:s, s:i}", "reason", reason, "unsaid", (int)unsaid));
+	if (!tool_say_quiet())
+		tool_warn("somebody came and was refused: %s; waiting for the next%s", reason,
+			  unsaid ? " (there were more)" : "");
+	unsaid = 0;
+}
+
+static int wait_for_peer(struct vmig_listener *listener, bool once, struct vmig_channel **ret)
 {
 	int r;
 
 	do {
 		r = vmig_listener_accept(listener, POLL_MS, ret);
-	} while (r == -ETIMEDOUT && !tool_cancelled());
-	if (r == -ETIMEDOUT)
-		return tool_fail(VMIG_NOT_DONE, "cancelled: nobody came");
-	if (r == -ECONNABORTED)
+		if (r == -ECONNABORTED && !once)
+			say_refused(vmig_listener_error(listener)->text);
+	} while ((r == -ETIMEDOUT || (r == -ECONNABORTED && !once)) && !tool_cancelled());
+	if (r == -ECONNABORTED && once)
 		return tool_fail(VMIG_NOT_DONE, "%s: %s", vmig_listener_address(listener),
 				 vmig_listener_error(listener)->text);
+	if (r == -ETIMEDOUT || r == -ECONNABORTED)
+		return tool_fail(VMIG_NOT_DONE, "cancelled: nobody came");
 	if (r)
 		return tool_fail(VMIG_NOT_DONE, "%s: cannot be listened at: %s",
 				 vmig_listener_address(listener), strerror(-r));
@@ -35,6 +61,25 @@ static void say_listening(const char *address)
 	fflush(stdout);
 }
 
+/* Is it as if nobody had come? The devices have not been promised to anybody, and are here. */
+static bool goes_on(struct tool_side *side)
+{
+	const struct vmig_migrate_result *r = &side->result;
+	uint32_t state;
+
+	if (r->probed) /* who has only asked ('vmig compat') has had the answer */
+		return true;
+	if (side->options->once || tool_cancelled() || r->stage > VMIG_STAGE_OFFER ||
+	    (r->outcome != VMIG_NOT_DONE && r->outcome != VMIG_BAD_INPUT))
+		return false;
+	for (uint32_t i = 0; i < side->n; i++)
+		if (vmig_device_query_state(side->devices[i], &state) || state == VMIG_STATE_ERROR)
+			return false;
+	say_refused(r->reason);
+	side->report.stage = VMIG_STAGE_NR;
+	return true;
+}
+
 static int at(struct tool_side *side, const char *address)
 {
 	struct vmig_listener *listener = NULL;
@@ -46,14 +91,13 @@ static int at(struct tool_side *side, const char *address)
 	if (r)
 		return r;
 	say_listening(vmig_listener_address(listener));
-	/* Who has only asked ('vmig compat') has had the answer. */
 	do {
 		vmig_channel_close(channel);
 		channel = NULL;
-		r = wait_for_peer(listener, &channel);
+		r = wait_for_peer(listener, side->options->once, &channel);
 		if (!r)
 			tool_side_run(side, channel);
-	} while (!r && side->result.probed);
+	} while (!r && goes_on(side));
 	vmig_listener_free(listener);
 	if (!r)
 		r = tool_side_finish(side, NULL);
@@ -84,9 +128,12 @@ const struct tool_verb tool_receive = {
 	.about = "wait for a migration",
 	.more = "ADDRESS is tcp:HOST:PORT or unix:PATH; port 0 is any that is free. It prints \"listening: "
 		"ADDRESS\", takes\n"
-		"one migration and ends. It answers the questions of 'vmig compat' and goes on waiting.",
+		"one migration and ends. Until it has accepted one it goes on waiting: it answers the "
+		"questions of "
+		"'vmig compat',\n"
+		"and who is refused is named in one line. --once ends after the first that was refused.",
 	.example = "vmig receive --tls-psk psk tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_RUN | TOOL_OPT_CHANNEL,
+	.options = TOOL_OPT_RUN | TOOL_OPT_CHANNEL | TOOL_OPT_ONCE,
 	.min_words = 2,
 	.run = run,
 };

@@ -38,6 +38,7 @@
 #define TOOL_OPT_CHANNEL  (1u << 20) /* how another host is reached */
 #define TOOL_OPT_TAKE     (1u << 21) /* devices from the users that have them */
 #define TOOL_OPT_SANDBOX  (1u << 23) /* that can be left out */
+#define TOOL_OPT_ONCE     (1u << 25)
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD | TOOL_OPT_TAKE)
 
 #define TOOL_FAULTS_MAX 64
@@ -59,7 +60,7 @@ struct tool_options {
 	bool json, quiet, no_precopy, workload, live, recover, arcs, verify, plain, no_mmap, help;
 	bool symmetric, descriptor;
 	bool take, no_sandbox;
-	bool insecure;
+	bool insecure, once;
 	bool compress;
 	const char *channel_fault; /* or $VMIG_CHANNEL_FAULT */
 	const char *tls_ca, *tls_cert, *tls_key, *tls_peer, *tls_psk;
