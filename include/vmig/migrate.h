@@ -13,6 +13,7 @@
 
 #include <vmig/channel.h>
 #include <vmig/device.h>
+#include <vmig/owner.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -103,14 +104,27 @@ struct vmig_migrate_options {
 	const bool *cancel;   /* polled; true: abort */
 	uint64_t max_time_ns; /* of pre-copy, then on_no_converge; no limit */
 	enum vmig_no_converge on_no_converge;
+	/* Several devices, and one has no P2P: it stops in one step, while others may still do DMA to it. Refused without this. */
+	bool allow_no_p2p;
+	/*
+	 * The record that decides who may run the devices (owner.h); stays the caller's. NULL: there is none, and ownership is the
+	 * source's word. Both ends must mean the same one. Not over a one-way channel, nor with @probe.
+	 */
+	struct vmig_owner *owner;
+	const char *me;      /* with @owner: this end's name in it, host and endpoint */
+	bool name_by_server; /* a source takes the owner's name in the record where its devices are the owner's (by
+					 * their server's tag), whatever @me says */
+	const struct vmig_uuid
+		*ids; /* source: which logical devices these are; NULL, or one is none: by the tags */
 };
 
 /** How it ended; the values are the exit statuses of the command. */
 enum vmig_outcome {
 	VMIG_DONE = 0,
-	VMIG_NOT_DONE = 1,   /* it did not happen and the source runs (destination: reset, reusable) */
-	VMIG_BAD_INPUT = 2,  /* a stream that cannot be read */
-	VMIG_IN_DOUBT = 3,   /* it is not known which side runs */
+	VMIG_NOT_DONE = 1,  /* it did not happen and the source runs (destination: reset, reusable) */
+	VMIG_BAD_INPUT = 2, /* a stream that cannot be read */
+	VMIG_IN_DOUBT =
+		3, /* it is not known which side runs, or the record that decides it could not be asked */
 	VMIG_SOURCE_LOST = 4 /* it did not happen and the source does not run either */
 };
 
@@ -122,11 +136,18 @@ struct vmig_migrate_result {
 	uint64_t stage_bytes[VMIG_STAGE_NR]; /* device data moved in each */
 	uint64_t total_ns,
 		downtime_ns; /* downtime: from the first device leaving RUNNING to the last running again, as this side sees it */
-	uint64_t bytes;    /* device data */
-	uint32_t rounds;   /* of pre-copy */
-	uint32_t resets;   /* of devices, on this side */
-	bool probed;       /* destination: it was only asked (the outcome is VMIG_NOT_DONE) */
-	char reason[8192]; /* for a person: every reason, one a line; "" when done */
+	uint64_t bytes;  /* device data */
+	uint32_t rounds; /* of pre-copy */
+	uint32_t resets; /* of devices, on this side */
+	bool probed;     /* destination: it was only asked (the outcome is VMIG_NOT_DONE) */
+	/* ownership; all zero where no record decided */
+	bool owned;
+	uint64_t owner_ns; /* spent in the record while the devices were down: it is within the downtime */
+	uint64_t owner_total_ns;  /* spent in the record in all */
+	uint64_t epoch;           /* of the first device's record, as last seen */
+	struct vmig_uuid attempt; /* of this migration */
+	const char *verdict;      /* of the restart rule, where it was asked for; NULL */
+	char reason[8192];        /* for a person: every reason, one a line; "" when done */
 };
 
 /** Run the source's side to the end. Blocks. Returns the outcome (>= 0), or -EINVAL for bad arguments. */
@@ -137,6 +158,21 @@ int vmig_migrate_source(struct vmig_device *const *devices, uint32_t n, struct v
 int vmig_migrate_destination(struct vmig_device *const *devices, uint32_t n, struct vmig_channel *channel,
 			     const struct vmig_migrate_user *user, const struct vmig_migrate_options *options,
 			     struct vmig_migrate_result *ret);
+
+/**
+ * Apply the restart rule once to @devices, which no migration has in hand: find where they are, read their records, and do
+ * what these say. @me and @ids as in struct vmig_migrate_options; @timeout_ns: how long the record may be away (0: 30 s).
+ *
+ * Returns an outcome, with ret->verdict and ret->reason:
+ *   VMIG_DONE	       settled: they run here, or are another's and what was here has been reset
+ *   VMIG_NOT_DONE     nothing to be done: the copy here is kept; or these devices are in no record
+ *   VMIG_IN_DOUBT     the record cannot be asked, or does not fit what is here: nothing was changed
+ *   VMIG_SOURCE_LOST  they are this end's by the record, but not all of their state is here
+ * or -EINVAL, -ENOMEM.
+ */
+int vmig_owner_resolve(struct vmig_device *const *devices, uint32_t n, struct vmig_owner *owner,
+		       const char *me, const struct vmig_uuid *ids, uint64_t timeout_ns,
+		       struct vmig_migrate_result *ret);
 
 /**
  * Find a device wherever a dead user left it and bring it back to RUNNING: from a state of the saving

@@ -107,6 +107,14 @@ void vmig_core_walk(struct vmig_core *core, uint32_t device, uint32_t target, ui
 	core->devices[device].moved = true;
 }
 
+void vmig_core_tag(struct vmig_core *core, uint32_t device, const struct vmig_uuid *identity)
+{
+	struct vmig_core_action *a = job(core, device, VMIG_JOB_TAG);
+
+	a->tag.identity = *identity;
+	a->tag.attempt = core->own.attempt;
+}
+
 bool vmig_core_idle(const struct vmig_core *core)
 {
 	for (uint32_t i = 0; i < core->n; i++)
@@ -147,6 +155,13 @@ static void put_hello(const struct vmig_core *core, struct vmig_cursor *c)
 {
 	struct vmig_hello m = { .n_devices = core->n, .max_data = VMIG_LIMIT_RECORD_DATA };
 
+	if (core->config.source ? core->own.on
+				: core->config.owned && (core->peer.flags & VMIG_HELLO_OWNED)) {
+		m.flags |= VMIG_HELLO_OWNED;
+		m.store = core->own.store;
+		memcpy(m.name, core->own.me, sizeof(m.name));
+	}
+
 	if (core->config.source && core->config.keep_source)
 		m.flags |= VMIG_HELLO_COPY;
 	if (core->config.source && core->config.probe)
@@ -183,6 +198,12 @@ void vmig_core_payload(const struct vmig_core *core, const struct vmig_core_acti
 	case VMIG_RECORD_OFFER:
 	case VMIG_RECORD_DEVICE_END:
 		put_device(core, action, c);
+		break;
+	case VMIG_RECORD_CLAIM:
+		vmig_claim_put(c, &core->devices[action->device].record);
+		break;
+	case VMIG_RECORD_COMMITTED:
+		vmig_committed_put(c, core->result.owner_ns);
 		break;
 	case VMIG_RECORD_INITIAL:
 		vmig_number_put(c, core->plan.initial_asked);
@@ -222,6 +243,12 @@ void vmig_core_reason(struct vmig_core *core, int code, const char *format, ...)
 	va_end(ap);
 }
 
+void vmig_core_unreason(struct vmig_core *core)
+{
+	core->result.code = 0;
+	core->result.reason[0] = '\0';
+}
+
 void vmig_core_device_reason(struct vmig_core *core, uint32_t device, int code, const char *what,
 			     const char *text)
 {
@@ -239,7 +266,7 @@ void vmig_core_device_reason(struct vmig_core *core, uint32_t device, int code, 
  */
 static bool stays_stopped(const struct vmig_core *core, uint32_t state)
 {
-	return state == VMIG_STATE_STOP && !core->config.source;
+	return state == VMIG_STATE_STOP && !core->config.source && !core->own.mine;
 }
 
 static void back(struct vmig_core *core, uint32_t i, uint32_t step)
@@ -295,14 +322,6 @@ bool vmig_core_found(struct vmig_core *core)
 	for (uint32_t i = 0; i < core->n; i++)
 		core->devices[i].moved = false;
 	return true;
-}
-
-void vmig_core_find(struct vmig_core *core)
-{
-	core->step = VMIG_BACK_QUERY;
-	for (uint32_t i = 0; i < core->n; i++)
-		core->devices[i].moved = core->devices[i].info.migration_flags & VMIG_MIGRATION_STOP_COPY;
-	vmig_core_return(core);
 }
 
 bool vmig_core_all_run(struct vmig_core *core)

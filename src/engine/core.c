@@ -44,6 +44,8 @@ void vmig_core_init(struct vmig_core *core, const struct vmig_core_config *confi
 	core->config = *config;
 	core->devices = devices;
 	core->n = n;
+	core->own.attempt = config->attempt;
+	snprintf(core->own.me, sizeof(core->own.me), "%s", config->me ? config->me : "");
 	for (uint32_t i = 0; i < n; i++) {
 		devices[i].state = VMIG_STATE_NONE;
 		devices[i].stop_copy_size = VMIG_OFFER_SIZE_UNKNOWN;
@@ -58,6 +60,8 @@ static void dispatch(struct vmig_core *core, const struct vmig_core_event *ev)
 
 	if (core->phase == VMIG_PHASE_GO)
 		(core->config.source ? row->source : row->destination)(core, ev);
+	else if (core->phase == VMIG_PHASE_DOUBT)
+		vmig_source_doubt(core, ev);
 	else if (core->phase == VMIG_PHASE_ROLLBACK)
 		(core->config.source ? vmig_source_rollback : vmig_destination_rollback)(core, ev);
 }
@@ -86,6 +90,23 @@ void vmig_core_enter(struct vmig_core *core, enum vmig_stage stage)
 
 /* --- events that every stage has in common --- */
 
+/* As the devices keep it: what begins to load, and what is reset, is nobody's. */
+static void note_tag(struct vmig_core_device *dev, const struct vmig_core_event *ev)
+{
+	static const struct vmig_uuid none;
+	bool loads = ev->job == VMIG_JOB_STATE && dev->target == VMIG_STATE_RESUMING;
+
+	if (ev->job == VMIG_JOB_QUERY_STATE) {
+		dev->tagged = ev->tagged;
+		dev->tag = ev->tag;
+	} else if (ev->job == VMIG_JOB_TAG && !ev->code) {
+		dev->tag.identity = ev->tag.identity;
+		dev->tag.attempt = ev->tag.attempt;
+	} else if (loads || ev->job == VMIG_JOB_RESET) {
+		dev->tag.identity = none;
+	}
+}
+
 static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	struct vmig_core_device *dev = &core->devices[ev->device];
@@ -104,6 +125,7 @@ static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 		a->event.kind = VMIG_EVENT_STATE;
 		a->event.state = ev->state;
 	}
+	note_tag(dev, ev);
 	if (ev->job == VMIG_JOB_RESET && !ev->code)
 		core->result.resets++;
 	if (ev->job == VMIG_JOB_STATE)
@@ -116,7 +138,8 @@ static void note_job(struct vmig_core *core, const struct vmig_core_event *ev)
 	if (ev->code && (ev->job == VMIG_JOB_PUMP || ev->job == VMIG_JOB_SIZES))
 		dev->state = VMIG_STATE_NONE;
 	/* Nor is one that does not come back from being asked where it was left: in whatever phase that is heard. */
-	if (ev->code && (ev->job == VMIG_JOB_DESCRIBE || ev->job == VMIG_JOB_JUDGE)) {
+	if (ev->code &&
+	    (ev->job == VMIG_JOB_DESCRIBE || ev->job == VMIG_JOB_JUDGE || ev->job == VMIG_JOB_TAG)) {
 		dev->state = VMIG_STATE_NONE;
 		dev->moved = true;
 	}
@@ -142,10 +165,15 @@ static void job_event(struct vmig_core *core, const struct vmig_core_event *ev)
 			snprintf(what, sizeof(what), "cannot go to %s", target ? target : "?");
 		else if (ev->job == VMIG_JOB_RESET)
 			snprintf(what, sizeof(what), "cannot be reset");
+		else if (ev->job == VMIG_JOB_TAG)
+			snprintf(what, sizeof(what), "cannot be tagged");
 		else
 			snprintf(what, sizeof(what), "cannot read its data");
 		vmig_core_device_reason(core, ev->device, ev->code, what, ev->text);
-		vmig_core_fail(core, VMIG_NOT_DONE);
+		/* Where it is not known whose it is, it is left as it is. */
+		vmig_core_fail(core, !dev->moved && dev->state != VMIG_STATE_RUNNING && core->config.source
+					     ? VMIG_IN_DOUBT
+					     : VMIG_NOT_DONE);
 		return;
 	}
 	dispatch(core, ev);
@@ -221,8 +249,9 @@ static void aborted(struct vmig_core *core, const struct vmig_core_event *ev)
 	vmig_core_reason(core, m.code ? -(int)MIN(m.code, 4095u) : -EREMOTEIO, "%s%s: %s",
 			 core->config.source ? "the destination" : "the source",
 			 ev->type == VMIG_RECORD_REFUSE ? " refuses" : "", text);
-	/* Its word that it will never run these: while it has not taken over, the promise is void. */
-	if (!core->committed)
+	/* Its word that it will never run these: while it has not taken over, the promise is void. Where there is a record, it
+	 * takes more than a word: only that this attempt is closed there. */
+	if (!core->committed && !core->own.on)
 		core->promised = false;
 	vmig_core_fail(core, VMIG_NOT_DONE);
 }
@@ -316,6 +345,9 @@ static void start(struct vmig_core *core)
 
 static void cancel(struct vmig_core *core)
 {
+	/* In doubt: not to wait for the record any longer. */
+	if (core->phase == VMIG_PHASE_DOUBT)
+		core->own.until_ns = core->now;
 	if (core->phase != VMIG_PHASE_GO || core->promised)
 		return;
 	vmig_core_reason(core, -ECANCELED, "cancelled");
@@ -348,6 +380,10 @@ void vmig_core_event(struct vmig_core *core, const struct vmig_core_event *ev)
 	case VMIG_EV_CANCEL:
 		cancel(core);
 		break;
+	case VMIG_EV_OWNER:
+		vmig_own_note(core, ev);
+		dispatch(core, ev);
+		break;
 	case VMIG_EV_DATA_FAILED:
 		if (core->phase != VMIG_PHASE_GO)
 			break;
@@ -363,23 +399,31 @@ void vmig_core_event(struct vmig_core *core, const struct vmig_core_event *ev)
 
 /* --- the end --- */
 
-void vmig_core_fail(struct vmig_core *core, enum vmig_outcome outcome)
+void vmig_core_roll_back(struct vmig_core *core)
 {
-	if (core->phase != VMIG_PHASE_GO)
-		return;
-	core->result.outcome = outcome;
-	if (core->promised) {
-		/* Nothing may be undone any more by this end alone. */
-		if (!core->config.source)
-			vmig_core_send(core, VMIG_RECORD_ABORT, VMIG_RECORD_ALL);
-		vmig_core_finish(core, core->config.source && !core->told ? VMIG_IN_DOUBT : VMIG_SOURCE_LOST);
-		return;
-	}
 	core->phase = VMIG_PHASE_ROLLBACK;
 	core->step = 0;
 	core->stuck_ns = core->now + STUCK_NS;
 	vmig_core_stop_pumps(core);
 	dispatch(core, NULL);
+}
+
+void vmig_core_fail(struct vmig_core *core, enum vmig_outcome outcome)
+{
+	if (core->phase != VMIG_PHASE_GO)
+		return;
+	core->result.outcome = outcome;
+	if (core->promised && core->config.source && core->own.on) {
+		core->phase = VMIG_PHASE_DOUBT;
+		dispatch(core, NULL);
+	} else if (core->promised) {
+		/* Nothing may be undone any more by this end alone. */
+		if (!core->config.source)
+			vmig_core_send(core, VMIG_RECORD_ABORT, VMIG_RECORD_ALL);
+		vmig_core_finish(core, core->config.source && !core->told ? VMIG_IN_DOUBT : VMIG_SOURCE_LOST);
+	} else {
+		vmig_core_roll_back(core);
+	}
 }
 
 void vmig_core_unexpected(struct vmig_core *core, const struct vmig_core_event *ev)
@@ -391,15 +435,23 @@ void vmig_core_unexpected(struct vmig_core *core, const struct vmig_core_event *
 	vmig_core_fail(core, core->config.source ? VMIG_NOT_DONE : VMIG_BAD_INPUT);
 }
 
+void vmig_core_end_downtime(struct vmig_core *core)
+{
+	if (core->down_ns)
+		core->result.downtime_ns = core->now - core->down_ns;
+	core->down_ns = 0;
+}
+
 void vmig_core_finish(struct vmig_core *core, enum vmig_outcome outcome)
 {
 	struct vmig_migrate_result *r = &core->result;
 
 	close_stage(core);
 	r->outcome = outcome;
+	r->owned = core->own.on || (core->config.owned && core->stage == VMIG_STAGE_HELLO);
+	r->attempt = core->own.attempt;
 	r->total_ns = core->now - core->start_ns;
-	if (core->down_ns)
-		r->downtime_ns = core->now - core->down_ns;
+	vmig_core_end_downtime(core);
 	r->bytes = core->bytes;
 	core->stuck_ns = 0;
 	core->beat_ns = 0;
@@ -420,6 +472,8 @@ uint64_t vmig_core_deadline(const struct vmig_core *core)
 
 	if (core->phase == VMIG_PHASE_OVER)
 		return UINT64_MAX;
+	if (core->own.again_ns && core->phase != VMIG_PHASE_LINGER)
+		first = core->own.again_ns;
 	for (size_t i = 0; i < ARRAY_SIZE(deadlines); i++)
 		if (deadlines[i])
 			first = MIN(first, deadlines[i]);
@@ -440,6 +494,11 @@ bool vmig_core_wants_record(const struct vmig_core *core, uint32_t type)
 
 	if (type == VMIG_RECORD_PROGRESS || type == VMIG_RECORD_ABORT)
 		return true;
+	/* Nor while the record is being asked. */
+	if (works_it_out && core->phase == VMIG_PHASE_GO && !core->config.source &&
+	    (core->own.ask || core->own.again_ns ||
+	     (core->stage == VMIG_STAGE_HELLO && core->own.at < VMIG_OWN_FOUND)))
+		return false;
 	return core->phase != VMIG_PHASE_GO || core->config.source || !works_it_out || vmig_core_idle(core);
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include <vmig/migrate.h>
+#include <vmig/owner.h>
 
 #include "base/limits.h"
 #include "wire/stream.h"
@@ -30,6 +31,14 @@ enum vmig_job {
 	VMIG_JOB_SIZES,    /* ask for the sizes of pre-copy */
 	VMIG_JOB_PUMP,     /* send data until drained, at the end, @budget is used up, or told to stop */
 	VMIG_JOB_RESET,
+	VMIG_JOB_TAG, /* set its tag: @tag */
+};
+
+/** What the ownership record may be asked, one question at a time. */
+enum vmig_owner_ask {
+	VMIG_OWNER_ASK_NONE,
+	VMIG_OWNER_ASK_READ, /* of each device with @in_unit: its @identity; of none: the store's id alone */
+	VMIG_OWNER_ASK_SWAP, /* their @record for their @next, all or none */
 };
 
 struct vmig_core_action {
@@ -45,6 +54,7 @@ struct vmig_core_action {
 		VMIG_ACT_START,            /* the user; no answer */
 		VMIG_ACT_CHANNEL_COMMIT,   /* make what was sent durable; VMIG_EV_USER */
 		VMIG_ACT_CHANNEL_SHUTDOWN, /* nothing more is to be sent or received */
+		VMIG_ACT_OWNER,            /* the record: @ask, @step; answer with VMIG_EV_OWNER */
 		VMIG_ACT_EVENT,            /* tell the user: @event */
 		VMIG_ACT_FINISH,           /* all is over: core->result */
 	} kind;
@@ -52,6 +62,9 @@ struct vmig_core_action {
 	enum vmig_job job;
 	uint32_t target, recover;
 	uint64_t budget;
+	struct vmig_tag tag;
+	enum vmig_owner_ask ask;
+	enum vmig_owner_step step; /* of a swap */
 	struct vmig_migrate_event event;
 };
 
@@ -66,6 +79,7 @@ struct vmig_core_event {
 		VMIG_EV_LOST,   /* the channel: @code (negative; 0: the peer ended it), @text */
 		VMIG_EV_DATA_FAILED, /* @device did not take data: @code, @text */
 		VMIG_EV_CANCEL,
+		VMIG_EV_OWNER, /* what the record says: @owner; @code, @text */
 	} kind;
 	uint64_t now_ns;   /* never 0 */
 	uint64_t bytes;    /* of device data that this end has moved so far */
@@ -78,10 +92,24 @@ struct vmig_core_event {
 	const void *payload;
 	uint32_t payload_len;
 	uint64_t length, chain; /* of the data of @device that was received so far */
+	const uint8_t *attempt; /* 16 bytes, of the stream it came by */
+	/* VMIG_EV_OWNER */
+	enum vmig_owner_answer {
+		VMIG_OWNER_RECORDS,     /* of a READ: @records, @store, @unit_max */
+		VMIG_OWNER_WON,         /* of a SWAP: done, and durable */
+		VMIG_OWNER_LOST,        /* a record was not as said; nothing was done */
+		VMIG_OWNER_UNKNOWN,     /* it may have been done, or may be done later still */
+		VMIG_OWNER_UNREACHABLE, /* it was not done, and will not be */
+	} owner;
+	const struct vmig_ownership *records; /* in the order of the devices with @in_unit */
+	struct vmig_uuid store;
+	uint32_t unit_max; /* the most devices that one SWAP takes */
 	/* VMIG_EV_JOB */
 	enum vmig_job job;
 	uint32_t state; /* of the device now; VMIG_STATE_NONE: not known */
-	uint64_t size;  /* DESCRIBE: VMIG_OFFER_SIZE_UNKNOWN */
+	bool tagged;    /* QUERY_STATE: it carries a tag: @tag */
+	struct vmig_tag tag;
+	uint64_t size; /* DESCRIBE: VMIG_OFFER_SIZE_UNKNOWN */
 	/* DESCRIBE: valid as long as the core. NULL: there is none. */
 	const char *descriptor;
 	const uint8_t *opaque;
@@ -124,6 +152,41 @@ struct vmig_core_device {
 	const char *refusal; /* of a judge that says no: the reasons, one a line; valid as long as the core */
 	uint32_t record_total, record_have;
 	bool has_record;
+	/* ownership */
+	struct vmig_uuid given; /* its identity, said by whoever makes the core; none: by its tag */
+	struct vmig_uuid fresh; /* its identity if it has none yet; given by whoever makes the core */
+	bool tagged;            /* it carries a tag */
+	bool held; /* a stopped copy of a device that may run elsewhere: not to be run, but by the record's word */
+	bool is_new;               /* source: it has no record yet */
+	bool in_unit;              /* what the record is asked is about it */
+	struct vmig_tag tag;       /* last known */
+	struct vmig_uuid identity; /* of the logical device; none: not in the record */
+	struct vmig_ownership record,
+		next; /* as last read or written; what a SWAP makes of it (an offer: what is claimed) */
+};
+
+/** Where the unit stands with the record (owning.c). */
+struct vmig_core_owning {
+	bool on;                       /* the record decides */
+	enum vmig_owner_ask ask;       /* outstanding */
+	enum vmig_owner_step step;     /* of the swap that is outstanding, or was the last */
+	enum vmig_owner_answer answer; /* the last one */
+	uint32_t at;                   /* within what is being done: each part has its own names */
+	uint32_t writes;               /* number of the last nonce */
+	uint32_t n_claims;             /* received */
+	uint32_t unit_max;
+	uint64_t asked_ns;
+	uint64_t again_ns, pause_ns; /* when to ask again, 0: not; and how long to wait the next time */
+	uint64_t until_ns;           /* not to be asked again after this */
+	bool unknown;                /* a commit was sent whose outcome has not been learnt */
+	bool opened;                 /* source: the attempt is open in the record */
+	bool mine;                   /* the record says that this end is the owner */
+	bool same_life;              /* destination: this process has committed, and has run nothing */
+	bool arrived;                /* source: the record says that it runs elsewhere */
+	struct vmig_uuid store, attempt;
+	char me[VMIG_OWNER_NAME_MAX], peer[VMIG_OWNER_NAME_MAX];
+	char text[128]; /* what the store said last, when it did not answer */
+	int code;
 };
 
 struct vmig_core_config {
@@ -137,6 +200,16 @@ struct vmig_core_config {
 	uint64_t max_time_ns; /* of pre-copy; 0: no limit */
 	uint32_t max_rounds;
 	enum vmig_no_converge on_no_converge;
+	bool allow_no_p2p; /* of several devices some may stop in one step */
+	/* ownership */
+	bool owned; /* there is a record */
+	bool name_by_server; /* @me gives way to the owner's name in the record, if the device's server is the owner's */
+	bool resolve;   /* only apply the restart rule; there is no peer */
+	const char *me; /* valid during vmig_core_init() */
+	struct vmig_ownership
+		*scratch;         /* room for the records of all devices; the caller's, as long as the core */
+	struct vmig_uuid attempt; /* the source's */
+	struct vmig_uuid nonce;   /* random: what this end's writes are told by */
 };
 
 /* Why pre-copy does not converge, for a person. */
@@ -153,6 +226,7 @@ struct vmig_core {
 	enum vmig_core_phase {
 		VMIG_PHASE_GO,       /* the stage's function has the events */
 		VMIG_PHASE_ROLLBACK, /* back to RUNNING (source) or to a reset device (destination) */
+		VMIG_PHASE_DOUBT,    /* source: it has promised and has no answer: the record decides */
 		VMIG_PHASE_LINGER,   /* all done; the peer is given the time to read our last words */
 		VMIG_PHASE_OVER,
 	} phase;
@@ -176,6 +250,7 @@ struct vmig_core {
 	uint32_t next_record;   /* the device whose user record is next */
 	bool records_done;
 	struct vmig_fin fin;
+	struct vmig_core_owning own;
 
 	struct vmig_plan {
 		uint64_t initial_number, initial_asked, initial_acked; /* a REINIT raises the number */

@@ -2,6 +2,7 @@
 /* The destination's half of the stages. Over a one-way channel the answers are made all the same, and not sent. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/util.h"
 #include "engine/stages.h"
 
@@ -18,37 +19,75 @@ static void broken(struct vmig_core *core, const char *what)
 
 /* --- hello --- */
 
-void vmig_destination_hello(struct vmig_core *core, const struct vmig_core_event *ev)
+/* Whether a record decides is the source's to say, and which one both ends must agree upon. */
+static bool agreed(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	bool owned = core->peer.flags & VMIG_HELLO_OWNED;
+
+	core->own.on = owned && core->config.owned;
+	for (uint32_t i = 0; i < core->n; i++)
+		core->devices[i].in_unit = false;
+	if (ev->attempt)
+		memcpy(core->own.attempt.bytes, ev->attempt, sizeof(core->own.attempt.bytes));
+	if (!core->own.on)
+		return true;
+	if (!vmig_uuid_equal(&core->peer.store, &core->own.store))
+		vmig_core_reason(
+			core, -EXDEV,
+			"the ownership record of the source is another one: give both ends the same --owner "
+			"(between machines 'etcd:URL'), or both '--owner none'");
+	else if (!strcmp(core->peer.name, core->own.me))
+		vmig_core_reason(core, -EEXIST, "both ends have the same name, %s: name one with --as",
+				 core->own.me);
+	if (core->result.code)
+		return false;
+	memcpy(core->own.peer, core->peer.name, sizeof(core->own.peer));
+	return true;
+}
+
+static void hello(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	struct vmig_cursor c = payload(ev);
 
-	if (ev->kind == VMIG_EV_ENTER) {
-		/* A device that does not migrate is refused with all the other reasons, once the offer is here. */
-		vmig_core_find(core);
-	} else if (ev->kind == VMIG_EV_JOB) {
-		vmig_core_found(core);
-	} else if (ev->kind == VMIG_EV_RECORD) {
-		if (ev->type != VMIG_RECORD_HELLO) {
-			vmig_core_unexpected(core, ev);
-		} else if (vmig_hello_get(&c, &core->peer)) {
-			broken(core, "a HELLO that is too short or out of bounds");
-		} else if ((core->peer.flags & VMIG_HELLO_COPY) && !core->config.one_way) {
-			broken(core, "the source means to run on, over a channel where it must not");
-		} else {
-			vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
-			vmig_core_enter(core, VMIG_STAGE_OFFER);
-		}
+	if (ev->type != VMIG_RECORD_HELLO) {
+		vmig_core_unexpected(core, ev);
+	} else if (vmig_hello_get(&c, &core->peer)) {
+		broken(core, "a HELLO that is too short or out of bounds");
+	} else if ((core->peer.flags & VMIG_HELLO_COPY) && !core->config.one_way) {
+		broken(core, "the source means to run on, over a channel where it must not");
+	} else if (!agreed(core, ev)) {
+		vmig_core_fail(core, VMIG_NOT_DONE);
+	} else {
+		vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
+		vmig_core_enter(core, VMIG_STAGE_OFFER);
 	}
+}
+
+void vmig_destination_hello(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	/* A device that does not migrate is refused with all the other reasons, once the offer is here. */
+	if (ev->kind == VMIG_EV_ENTER)
+		vmig_own_find(core);
+	else if (ev->kind == VMIG_EV_RECORD)
+		hello(core, ev);
+	if (ev->kind != VMIG_EV_RECORD && core->own.at < VMIG_OWN_FOUND)
+		vmig_own_found(core, ev);
 }
 
 /* --- offer --- */
 
-enum { COLLECT, JUDGE, TO_RESUMING };
+enum { COLLECT, JUDGE, ASK_RECORD, TO_RESUMING, TO_BIND };
 
 static void walk_all(struct vmig_core *core, uint32_t target)
 {
 	for (uint32_t i = 0; i < core->n; i++)
 		vmig_core_walk(core, i, target, VMIG_STATE_NONE);
+}
+
+static void refuse(struct vmig_core *core)
+{
+	vmig_core_send(core, VMIG_RECORD_REFUSE, VMIG_RECORD_ALL);
+	vmig_core_finish(core, VMIG_NOT_DONE);
 }
 
 static void judge(struct vmig_core *core)
@@ -62,6 +101,12 @@ static void judge(struct vmig_core *core)
 		vmig_core_finish(core, VMIG_NOT_DONE);
 		return;
 	}
+	if (good && core->own.on) {
+		core->step = ASK_RECORD;
+		vmig_own_patience(core, core->config.timeout_ns / 2);
+		vmig_own_read(core);
+		return;
+	}
 	if (good) {
 		/* At once, not by way of STOP: that is the device's business, and one of v1 knows no such way. */
 		core->step = TO_RESUMING;
@@ -69,8 +114,93 @@ static void judge(struct vmig_core *core)
 		return;
 	}
 	core->result.probed = core->peer.flags & VMIG_HELLO_PROBE;
-	vmig_core_send(core, VMIG_RECORD_REFUSE, VMIG_RECORD_ALL);
-	vmig_core_finish(core, VMIG_NOT_DONE);
+	refuse(core);
+}
+
+/* 2, as the destination sees it: the attempt is open, for this end, and the record says just what the source says. */
+static void check_claims(struct vmig_core *core)
+{
+	for (uint32_t i = 0; i < core->n; i++) {
+		const struct vmig_core_device *dev = &core->devices[i];
+		const struct vmig_ownership *r = &dev->record;
+		const char *why = NULL;
+
+		if (vmig_is_memory(dev) && !dev->in_unit)
+			continue;
+		if (!dev->in_unit)
+			why = "the source does not claim it, and there is a record";
+		else if (!vmig_ownership_equal(r, &dev->next))
+			why = "the record does not say what the source says it does";
+		else if (r->phase != VMIG_OWNER_OPEN || strcmp(r->owner, core->own.peer) != 0)
+			why = "by the record it is not the source's to move";
+		else if (strcmp(r->peer, core->own.me) != 0 ||
+			 !vmig_uuid_equal(&r->attempt, &core->own.attempt))
+			why = "by the record it is promised to another, or in another attempt";
+		if (why)
+			vmig_core_device_reason(core, i, -EACCES, "is not taken", why);
+	}
+}
+
+static void record_says(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	if (ev->kind == VMIG_EV_TICK && vmig_own_due(core)) {
+		vmig_own_read(core);
+		return;
+	}
+	if (ev->kind != VMIG_EV_OWNER)
+		return;
+	if (ev->owner == VMIG_OWNER_RECORDS)
+		check_claims(core);
+	else if (vmig_own_again(core))
+		return;
+	else
+		vmig_own_reason(core, "the destination cannot ask the ownership record");
+	if (core->result.code) {
+		refuse(core);
+		return;
+	}
+	core->step = TO_RESUMING;
+	walk_all(core, VMIG_STATE_RESUMING);
+}
+
+/* 3: from now on they belong to this attempt, and to nobody yet. */
+static void bind_all(struct vmig_core *core)
+{
+	static const struct vmig_uuid nobody;
+
+	core->step = TO_BIND;
+	for (uint32_t i = 0; core->own.on && i < core->n; i++)
+		if (core->devices[i].tagged && core->devices[i].in_unit)
+			vmig_core_tag(core, i, &nobody);
+}
+
+static void claim_record(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	struct vmig_cursor c = payload(ev);
+	struct vmig_ownership claim;
+
+	/* In order; memory has no owner of its own, and no claim. */
+	if (core->step != COLLECT || core->n_offers || ev->device < core->own.n_claims ||
+	    ev->device >= core->peer.n_devices) {
+		vmig_core_unexpected(core, ev);
+		return;
+	}
+	if (vmig_claim_get(&c, &claim)) {
+		broken(core, "a CLAIM that is too short or out of bounds");
+		return;
+	}
+	for (uint32_t i = 0; i < MIN(core->own.n_claims, core->n); i++) {
+		if (!core->devices[i].in_unit || !vmig_uuid_equal(&core->devices[i].identity, &claim.device))
+			continue;
+		broken(core, "two CLAIMs of one device");
+		return;
+	}
+	core->own.n_claims = ev->device + 1;
+	if (ev->device >= core->n)
+		return;
+	core->devices[ev->device].in_unit = true;
+	core->devices[ev->device].identity = claim.device;
+	core->devices[ev->device].next = claim;
 }
 
 static void offer_record(struct vmig_core *core, const struct vmig_core_event *ev)
@@ -143,11 +273,17 @@ static void judged(struct vmig_core *core, const struct vmig_core_event *ev)
 
 void vmig_destination_offer(struct vmig_core *core, const struct vmig_core_event *ev)
 {
-	if (ev->kind == VMIG_EV_RECORD) {
+	if (ev->kind == VMIG_EV_RECORD && ev->type == VMIG_RECORD_CLAIM && core->own.on)
+		claim_record(core, ev);
+	else if (ev->kind == VMIG_EV_RECORD)
 		offer_record(core, ev);
-	} else if (ev->kind == VMIG_EV_JOB && core->step == JUDGE) {
+	else if (core->step == ASK_RECORD)
+		record_says(core, ev);
+	else if (ev->kind == VMIG_EV_JOB && core->step == JUDGE)
 		judged(core, ev);
-	} else if (ev->kind == VMIG_EV_JOB && core->step == TO_RESUMING && vmig_core_idle(core)) {
+	else if (ev->kind == VMIG_EV_JOB && core->step == TO_RESUMING && vmig_core_idle(core))
+		bind_all(core);
+	if (core->phase == VMIG_PHASE_GO && core->step == TO_BIND && vmig_core_idle(core)) {
 		vmig_core_send(core, VMIG_RECORD_ACCEPT, VMIG_RECORD_ALL);
 		vmig_core_enter(core, VMIG_STAGE_PRECOPY);
 	}
@@ -279,13 +415,25 @@ static void load_next_record(struct vmig_core *core)
 	vmig_core_enter(core, VMIG_STAGE_COMMIT);
 }
 
+/* Each holds the state of its device, complete: after a crash that is what tells. */
+static void name_all(struct vmig_core *core)
+{
+	core->step = 1;
+	for (uint32_t i = 0; core->own.on && i < core->n; i++)
+		if (core->devices[i].tagged && core->devices[i].in_unit)
+			vmig_core_tag(core, i, &core->devices[i].identity);
+}
+
 void vmig_destination_verify(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	if (ev->kind == VMIG_EV_ENTER) {
 		/* RESUMING to STOP is where a device judges what it was given. */
 		walk_all(core, VMIG_STATE_STOP);
 	} else if (ev->kind == VMIG_EV_JOB && vmig_core_idle(core)) {
-		load_next_record(core);
+		if (!core->step)
+			name_all(core);
+		if (vmig_core_idle(core))
+			load_next_record(core);
 	} else if (ev->kind == VMIG_EV_USER && ev->code) {
 		vmig_core_device_reason(core, core->next_record, ev->code,
 					"the user's record of it cannot be loaded", ev->text);
@@ -300,8 +448,144 @@ void vmig_destination_verify(struct vmig_core *core, const struct vmig_core_even
 
 /* --- commit --- */
 
+enum { AWAIT, COMMITTING, SETTLING, CHECKING };
+
+static void taken(struct vmig_core *core)
+{
+	core->committed = true;
+	vmig_core_send(core, VMIG_RECORD_COMMITTED, VMIG_RECORD_ALL);
+	vmig_core_enter(core, VMIG_STAGE_RUN);
+}
+
+/* Whose they are has been decided, and not for this end: what it holds is worth nothing. */
+static void discard(struct vmig_core *core, const char *why)
+{
+	if (why)
+		vmig_core_reason(core, -EAGAIN, "%s", why);
+	core->promised = false;
+	core->own.same_life = false;
+	core->own.again_ns = 0;
+	vmig_core_fail(core, VMIG_NOT_DONE);
+}
+
+static void in_doubt(struct vmig_core *core, enum vmig_outcome outcome)
+{
+	core->own.again_ns = 0;
+	core->result.outcome = outcome;
+	vmig_core_finish(core, outcome);
+}
+
+/* 9: one compare-and-swap over all, with the records of the claims. Beside it the devices are asked whether they are still there:
+ * between commit and run nothing may stand. */
+static void commit(struct vmig_core *core)
+{
+	core->own.at = COMMITTING;
+	vmig_own_patience(core, core->config.timeout_ns);
+	if (!vmig_own_swap(core, VMIG_OWNER_COMMIT)) {
+		discard(core, "the rules do not let this end take over");
+		return;
+	}
+	for (uint32_t i = 0; i < core->n; i++)
+		vmig_core_job(core, i, VMIG_JOB_QUERY_STATE);
+}
+
+static void settle(struct vmig_core *core, const struct vmig_core_event *ev);
+
+static void begin_settling(struct vmig_core *core)
+{
+	core->own.at = SETTLING;
+	vmig_own_patience(core, core->config.timeout_ns);
+	settle(core, NULL);
+}
+
+/* The record has it. 10, or 13 where a device has gone meanwhile. */
+static void check(struct vmig_core *core)
+{
+	core->own.at = CHECKING;
+	if (!vmig_core_idle(core))
+		return;
+	for (uint32_t i = 0; i < core->n; i++) {
+		if (core->devices[i].state == VMIG_STATE_STOP)
+			continue;
+		vmig_core_device_reason(core, i, -EIO, "has gone",
+					"after the commit, before anything was run");
+		begin_settling(core);
+		return;
+	}
+	taken(core);
+}
+
+static void settle(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	switch (vmig_own_settle(core, ev, true)) {
+	case VMIG_SETTLE_PENDING:
+		break;
+	case VMIG_SETTLE_WON:
+		core->own.same_life = true;
+		check(core);
+		break;
+	case VMIG_SETTLE_RUN:
+		check(core);
+		break;
+	case VMIG_SETTLE_GIVEN:
+		discard(core, "it was given back to the source");
+		break;
+	case VMIG_SETTLE_DISCARD:
+	case VMIG_SETTLE_KEEP:
+		discard(core, "the record says that the devices are another's");
+		break;
+	case VMIG_SETTLE_LOST:
+		in_doubt(core, VMIG_SOURCE_LOST);
+		break;
+	case VMIG_SETTLE_ABSENT:
+	case VMIG_SETTLE_DOUBT:
+		vmig_core_reason(core, -EBUSY, "the ownership record does not decide: see 'vmig owner show'");
+		in_doubt(core, VMIG_IN_DOUBT);
+		break;
+	case VMIG_SETTLE_AWAY:
+		vmig_own_reason(core, "the ownership record cannot be asked");
+		in_doubt(core, VMIG_IN_DOUBT);
+		break;
+	}
+}
+
+static void commit_answered(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	if (ev->owner == VMIG_OWNER_WON) {
+		core->own.same_life = true;
+		check(core);
+	} else if (ev->owner == VMIG_OWNER_LOST && !core->own.unknown) {
+		discard(core, "the record has changed: the attempt was ended before the commit");
+	} else if (ev->owner != VMIG_OWNER_LOST && vmig_own_again(core)) {
+		return;
+	} else if (core->own.unknown) {
+		begin_settling(core);
+	} else {
+		vmig_own_reason(core, "the commit could not be written");
+		discard(core, NULL);
+	}
+}
+
+static void decide(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	bool owner = ev->kind == VMIG_EV_OWNER;
+
+	if (core->own.at == SETTLING)
+		settle(core, ev);
+	else if (core->own.at == CHECKING && ev->kind == VMIG_EV_JOB)
+		check(core);
+	else if (core->own.at == COMMITTING && owner)
+		commit_answered(core, ev);
+	else if (core->own.at == COMMITTING && ev->kind == VMIG_EV_TICK && vmig_own_due(core))
+		vmig_own_repeat(core);
+}
+
 void vmig_destination_commit(struct vmig_core *core, const struct vmig_core_event *ev)
 {
+	if (core->promised) {
+		decide(core, ev);
+		return;
+	}
 	if (ev->kind != VMIG_EV_RECORD)
 		return;
 	if (ev->type != VMIG_RECORD_PROMISE) {
@@ -309,14 +593,18 @@ void vmig_destination_commit(struct vmig_core *core, const struct vmig_core_even
 		return;
 	}
 	core->promised = true;
-	core->committed = true;
-	vmig_core_send(core, VMIG_RECORD_COMMITTED, VMIG_RECORD_ALL);
-	vmig_core_enter(core, VMIG_STAGE_RUN);
+	if (core->own.on)
+		commit(core);
+	else
+		taken(core);
 }
 
 /* --- run --- */
 
-enum { TO_P2P, TO_RUNNING };
+enum { TO_P2P, TO_RUNNING, TO_WRITE };
+
+/* How long it is tried to write that they run. */
+#define WRITE_NS (2 * NS_PER_S)
 
 static void run_all(struct vmig_core *core)
 {
@@ -327,6 +615,7 @@ static void run_all(struct vmig_core *core)
 
 static void p2p_all(struct vmig_core *core)
 {
+	core->own.same_life = false;
 	for (uint32_t i = 0; i < core->n; i++)
 		if (vmig_has_p2p(&core->devices[i]))
 			vmig_core_walk(core, i, VMIG_STATE_RUNNING_P2P, VMIG_STATE_NONE);
@@ -334,18 +623,51 @@ static void p2p_all(struct vmig_core *core)
 		run_all(core);
 }
 
+/* 11: only when this is written may the source free its copy. */
+static void runs(struct vmig_core *core)
+{
+	vmig_core_push(core, VMIG_ACT_START, 0);
+	vmig_core_send(core, VMIG_RECORD_RUNNING, VMIG_RECORD_ALL);
+	vmig_core_end_downtime(core);
+	if (!core->own.on) {
+		vmig_core_finish(core, VMIG_DONE);
+		return;
+	}
+	core->step = TO_WRITE;
+	vmig_own_patience(core, WRITE_NS);
+	if (!vmig_own_swap(core, VMIG_OWNER_DONE))
+		vmig_core_finish(core, VMIG_DONE);
+}
+
+static void write_done(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	if (ev->kind == VMIG_EV_TICK && vmig_own_due(core)) {
+		vmig_own_repeat(core);
+		return;
+	}
+	if (ev->kind != VMIG_EV_OWNER)
+		return;
+	if (ev->owner != VMIG_OWNER_WON && ev->owner != VMIG_OWNER_LOST && vmig_own_again(core))
+		return;
+	if (ev->owner != VMIG_OWNER_WON)
+		vmig_core_warn(
+			core,
+			"the devices run, and the record could not be told so: the source keeps its copy "
+			"until 'vmig owner resolve' has told it");
+	vmig_core_finish(core, VMIG_DONE);
+}
+
 void vmig_destination_run(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	if (ev->kind == VMIG_EV_ENTER) {
 		p2p_all(core);
+	} else if (core->step == TO_WRITE) {
+		write_done(core, ev);
 	} else if (ev->kind == VMIG_EV_JOB && vmig_core_idle(core)) {
-		if (core->step == TO_P2P) {
+		if (core->step == TO_P2P)
 			run_all(core);
-			return;
-		}
-		vmig_core_push(core, VMIG_ACT_START, 0);
-		vmig_core_send(core, VMIG_RECORD_RUNNING, VMIG_RECORD_ALL);
-		vmig_core_finish(core, VMIG_DONE);
+		else
+			runs(core);
 	}
 }
 

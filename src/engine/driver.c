@@ -85,6 +85,7 @@ static void feed_record(struct vmig_driver *driver)
 		.payload_len = record->length,
 		.length = driver->inbox.length,
 		.chain = driver->inbox.chain,
+		.attempt = driver->in.decoder.head.attempt,
 	};
 	bool piece = record->type == VMIG_RECORD_USER_RECORD;
 	int r;
@@ -113,7 +114,7 @@ static bool lost_due(const struct vmig_driver *driver)
 	return f->set && !f->told && (!f->wait_ns || driver->receiver_ended || vmig_now_ns() >= f->wait_ns);
 }
 
-enum found { NOTHING, JOB_ENDED, RECORD, DATA_FAULT, LOST };
+enum found { NOTHING, JOB_ENDED, ANSWERED, RECORD, DATA_FAULT, LOST };
 
 /* Under the lock: what is there to be told to the core? @ret gets a copy; a text stays valid until its owner's next task. */
 static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret)
@@ -129,6 +130,8 @@ static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret)
 		*ret = w->end;
 		return JOB_ENDED;
 	}
+	if (vmig_asker_answer(&driver->asker, ret))
+		return ANSWERED;
 	if (data->set && !data->told) {
 		data->told = true;
 		*ret = (struct vmig_core_event){ .kind = VMIG_EV_DATA_FAILED,
@@ -305,6 +308,9 @@ static void perform(struct vmig_driver *driver, const struct vmig_core_action *a
 	case VMIG_ACT_CHANNEL_SHUTDOWN:
 		vmig_channel_shutdown(driver->channel);
 		break;
+	case VMIG_ACT_OWNER:
+		vmig_asker_ask(&driver->asker, &driver->core, action);
+		break;
 	case VMIG_ACT_EVENT:
 		if (driver->options->event)
 			driver->options->event(&action->event, driver->options->opaque);
@@ -329,10 +335,30 @@ static void init_cond(pthread_cond_t *cond)
 	pthread_condattr_destroy(&attr);
 }
 
+/* A record is for what goes from one owner to another: not for files, nor for questions. */
+static void configure_owner(struct vmig_driver *driver, struct vmig_core_config *config)
+{
+	const struct vmig_migrate_options *o = driver->options;
+
+	memcpy(config->attempt.bytes, driver->out.attempt, sizeof(config->attempt.bytes));
+	if (!driver->scratch)
+		return;
+	config->owned = true;
+	config->me = o->me;
+	config->name_by_server = o->name_by_server;
+	config->scratch = driver->scratch;
+	vmig_uuid_new(&config->nonce);
+	for (uint32_t i = 0; driver->source && i < driver->n; i++) {
+		vmig_uuid_new(&driver->devices[i].fresh);
+		if (o->ids)
+			driver->devices[i].given = o->ids[i];
+	}
+}
+
 static void configure(struct vmig_driver *driver)
 {
 	const struct vmig_migrate_options *o = driver->options;
-	const struct vmig_core_config config = {
+	struct vmig_core_config config = {
 		.source = driver->source,
 		.one_way = driver->one_way,
 		.keep_source = o->keep_source,
@@ -347,11 +373,13 @@ static void configure(struct vmig_driver *driver)
 			      : o->on_no_converge == VMIG_NO_CONVERGE_WAIT ? UINT32_MAX
 									   : 30,
 		.on_no_converge = o->on_no_converge,
+		.allow_no_p2p = o->allow_no_p2p,
 	};
 	uint64_t ms = config.timeout_ns / NS_PER_MS;
 
 	for (uint32_t i = 0; i < driver->n; i++)
 		vmig_device_query_info(driver->workers[i].dev, &driver->devices[i].info);
+	configure_owner(driver, &config);
 	vmig_core_init(&driver->core, &config, driver->devices, driver->n);
 	/* Over a pipe nobody can say that he is still there. */
 	vmig_channel_set_timeout(driver->channel,
@@ -371,6 +399,9 @@ static int start_threads(struct vmig_driver *driver)
 		w->started = true;
 		pthread_setname_np(w->thread, "vmig-worker");
 	}
+	r = vmig_asker_start(&driver->asker);
+	if (r)
+		return r;
 	if (driver->one_way && driver->source)
 		return 0;
 	r = pthread_create(&driver->receiver, NULL, vmig_receiver_run, driver);
@@ -391,6 +422,7 @@ static void stop_threads(struct vmig_driver *driver)
 	}
 	pthread_mutex_unlock(&driver->lock);
 	vmig_channel_shutdown(driver->channel);
+	vmig_asker_stop(&driver->asker);
 	if (driver->receiver_started)
 		pthread_join(driver->receiver, NULL);
 	for (uint32_t i = 0; i < driver->n; i++)
@@ -408,6 +440,8 @@ static void free_driver(struct vmig_driver *driver)
 	if (driver->records)
 		vmig_driver_free_records(driver);
 	vmig_out_done(&driver->out);
+	vmig_asker_done(&driver->asker);
+	free(driver->scratch);
 	pthread_cond_destroy(&driver->main_wake);
 	pthread_cond_destroy(&driver->receiver_wake);
 	pthread_mutex_destroy(&driver->lock);
@@ -418,8 +452,10 @@ static void free_driver(struct vmig_driver *driver)
 }
 
 static struct vmig_driver *new_driver(struct vmig_device *const *devices, uint32_t n,
-				      struct vmig_channel *channel)
+				      struct vmig_channel *channel, struct vmig_owner *owner)
 {
+	int r;
+
 	/* The digest's state has vector registers' alignment, which malloc() does not promise. */
 	struct vmig_driver *driver = aligned_alloc(_Alignof(struct vmig_driver), sizeof(*driver));
 
@@ -433,6 +469,8 @@ static struct vmig_driver *new_driver(struct vmig_device *const *devices, uint32
 	init_cond(&driver->main_wake);
 	init_cond(&driver->receiver_wake);
 	vmig_out_init(&driver->out, channel, 0);
+	r = vmig_asker_init(&driver->asker, owner, n, &driver->lock, &driver->main_wake);
+	driver->scratch = owner ? calloc(n, sizeof(*driver->scratch)) : NULL;
 	driver->workers = calloc(n, sizeof(*driver->workers));
 	driver->devices = calloc(n, sizeof(*driver->devices));
 	driver->records = calloc(n, sizeof(*driver->records));
@@ -445,7 +483,7 @@ static struct vmig_driver *new_driver(struct vmig_device *const *devices, uint32
 		init_cond(&w->wake);
 		pthread_mutex_init(&w->data_lock, NULL);
 	}
-	if (driver->workers && driver->devices && driver->records)
+	if (!r && driver->workers && driver->devices && driver->records && (driver->scratch || !owner))
 		return driver;
 	free_driver(driver);
 	return NULL;
@@ -507,29 +545,36 @@ static int refuse_file(struct vmig_migrate_result *ret, const struct vmig_error 
 	return VMIG_BAD_INPUT;
 }
 
+static bool fits(const struct vmig_migrate_options *o, const struct vmig_channel *channel, bool source)
+{
+	bool one_way = vmig_channel_one_way(channel);
+
+	return (!o->keep_source || (source && one_way)) && (!o->probe || (source && !one_way)) &&
+	       (!o->paper || o->probe) && o->on_no_converge <= VMIG_NO_CONVERGE_WAIT &&
+	       (!o->owner || (o->me && *o->me && strnlen(o->me, VMIG_OWNER_NAME_MAX) < VMIG_OWNER_NAME_MAX));
+}
+
 static int migrate(struct vmig_device *const *devices, uint32_t n, struct vmig_channel *channel, bool source,
 		   const struct vmig_migrate_user *user, const struct vmig_migrate_options *options,
 		   struct vmig_migrate_result *ret)
 {
 	static const struct vmig_migrate_options no_options;
 	static const struct vmig_migrate_user no_user;
+	const struct vmig_migrate_options *o = options ? options : &no_options;
 	struct vmig_driver *driver;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
 	if (!n || n > VMIG_MIGRATE_DEVICES_MAX || !channel || !distinct(devices, n) ||
-	    (options && options->keep_source && (!source || !vmig_channel_one_way(channel))) ||
-	    (options && options->probe && (!source || vmig_channel_one_way(channel))) ||
-	    (options && options->paper && !options->probe) ||
-	    (options && options->on_no_converge > VMIG_NO_CONVERGE_WAIT))
+	    !fits(o, channel, source))
 		return -EINVAL;
-	driver = new_driver(devices, n, channel);
+	driver = new_driver(devices, n, channel, vmig_channel_one_way(channel) || o->probe ? NULL : o->owner);
 	if (!driver)
 		return -ENOMEM;
 	driver->source = source;
 	driver->user = user ? user : &no_user;
-	driver->options = options ? options : &no_options;
-	driver->out.bandwidth = driver->options->bandwidth;
+	driver->options = o;
+	driver->out.bandwidth = o->bandwidth;
 	if (source)
 		fill_attempt(driver);
 	vmig_intake_init(&driver->in, channel, source ? driver->out.attempt : NULL, &driver->heard_ns);

@@ -5,6 +5,7 @@
  * Threads:
  *   the caller's  the core, the user's callbacks, control records out
  *   one worker a device  its state calls and, at the source, its data: a long transition blocks no other device
+ *   one asker     where a record decides: asks it
  *   one receiver  all that comes in; at the destination it puts data straight into the devices
  *
  * driver->lock guards what they share. A record is handed from the receiver to the caller's thread one
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/asker.h"
 #include "engine/core.h"
 #include "engine/intake.h"
 #include "engine/out.h"
@@ -72,6 +74,8 @@ struct vmig_driver {
 	uint32_t n;
 	struct vmig_worker *workers;
 	struct vmig_core_device *devices;
+	struct vmig_ownership *scratch; /* NULL: there is no record */
+	struct vmig_asker asker;
 	const struct vmig_migrate_user *user;
 	const struct vmig_migrate_options *options;
 	struct vmig_channel *channel;

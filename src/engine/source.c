@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The source's half of the stages. Each function gets VMIG_EV_ENTER first, then the events while its stage is in hand. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/util.h"
 #include "engine/stages.h"
@@ -8,6 +10,8 @@
 #define ASK_NS (5 * NS_PER_MS)
 /* How much is read at a stretch of a device that does not say how much it has. */
 #define BLIND_BUDGET (1ull << 30)
+/* How long the destination may take to write into the record that it runs. */
+#define FREE_NS (2 * NS_PER_S)
 
 /* --- hello --- */
 
@@ -26,8 +30,96 @@ static void hello_begin(struct vmig_core *core)
 		vmig_core_fail(core, VMIG_NOT_DONE);
 		return;
 	}
-	vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
-	vmig_core_find(core);
+	/* Where there is a record, it says what the hello says. */
+	if (!core->config.owned)
+		vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
+	vmig_own_find(core);
+}
+
+/* Do both ends mean the same record? */
+static bool agreed(struct vmig_core *core)
+{
+	if (!core->own.on)
+		return true;
+	if (!(core->peer.flags & VMIG_HELLO_OWNED))
+		vmig_core_reason(
+			core, -EOPNOTSUPP,
+			"the destination has no ownership record: give both ends the same --owner, or both "
+			"'--owner none'");
+	else if (!vmig_uuid_equal(&core->peer.store, &core->own.store))
+		vmig_core_reason(
+			core, -EXDEV,
+			"the ownership record of the destination is another one: give both ends the same "
+			"--owner (between machines 'etcd:URL'), or both '--owner none'");
+	else if (!strcmp(core->peer.name, core->own.me))
+		vmig_core_reason(core, -EEXIST, "both ends have the same name, %s: name one with --as",
+				 core->own.me);
+	if (core->result.code)
+		return false;
+	memcpy(core->own.peer, core->peer.name, sizeof(core->own.peer));
+	return true;
+}
+
+/* 2: durable before any message of the attempt. */
+static void open_attempt(struct vmig_core *core)
+{
+	vmig_own_unit(core);
+	if (core->n > core->own.unit_max) {
+		vmig_core_reason(core, -E2BIG, "%u devices: the record takes at most %u at once", core->n,
+				 core->own.unit_max);
+		vmig_core_fail(core, VMIG_NOT_DONE);
+		return;
+	}
+	core->own.at = VMIG_OWN_OPENING;
+	if (vmig_own_swap(core, VMIG_OWNER_DO_OPEN))
+		return;
+	vmig_core_reason(core, -EPERM,
+			 "the record does not let this end open an attempt: see 'vmig owner show'");
+	vmig_core_fail(core, VMIG_NOT_DONE);
+}
+
+/* Unknown: this attempt is never used, and the source just runs on. */
+static void opened(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	if (ev->owner == VMIG_OWNER_LOST)
+		vmig_core_reason(core, -EAGAIN,
+				 "another attempt was begun at the same time: the record has changed");
+	else if (ev->owner != VMIG_OWNER_WON)
+		vmig_own_reason(core, "the attempt cannot be opened in the record");
+	if (core->result.code) {
+		vmig_core_fail(core, VMIG_NOT_DONE);
+		return;
+	}
+	core->own.at = VMIG_OWN_TAGGING;
+	for (uint32_t i = 0; i < core->n; i++) {
+		struct vmig_core_device *dev = &core->devices[i];
+
+		if (dev->tagged && dev->in_unit && !vmig_uuid_equal(&dev->tag.identity, &dev->identity))
+			vmig_core_tag(core, i, &dev->identity);
+	}
+}
+
+/* The devices run here and are known; the other end may have to be waited for. */
+static void hello_goes_on(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	if (core->own.at == VMIG_OWN_FOUND) {
+		core->own.at = VMIG_OWN_SAID;
+		if (core->config.owned)
+			vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
+	}
+	if (core->own.at == VMIG_OWN_SAID && (core->config.one_way || core->peer.n_devices)) {
+		if (!agreed(core))
+			vmig_core_fail(core, VMIG_NOT_DONE);
+		else if (core->own.on)
+			open_attempt(core);
+		else
+			vmig_core_enter(core, VMIG_STAGE_OFFER);
+		return;
+	}
+	if (core->own.at == VMIG_OWN_OPENING && ev->kind == VMIG_EV_OWNER)
+		opened(core, ev);
+	if (core->phase == VMIG_PHASE_GO && core->own.at == VMIG_OWN_TAGGING && vmig_core_idle(core))
+		vmig_core_enter(core, VMIG_STAGE_OFFER);
 }
 
 void vmig_source_hello(struct vmig_core *core, const struct vmig_core_event *ev)
@@ -43,31 +135,57 @@ void vmig_source_hello(struct vmig_core *core, const struct vmig_core_event *ev)
 		vmig_core_unexpected(core, ev);
 		return;
 	}
-	if (ev->kind == VMIG_EV_JOB && ev->job == VMIG_JOB_RESET)
+	if (ev->kind == VMIG_EV_JOB && ev->job == VMIG_JOB_RESET && !core->config.resolve)
 		vmig_core_warn(
 			core,
 			"a device was found in a state that only a reset leads out of; what it held is lost");
-	if (vmig_core_found(core) && (core->config.one_way || core->peer.n_devices))
-		vmig_core_enter(core, VMIG_STAGE_OFFER);
+	if (!vmig_own_found(core, ev))
+		return;
+	if (core->config.resolve)
+		vmig_core_finish(core, VMIG_DONE);
+	else
+		hello_goes_on(core, ev);
 }
 
 /* --- offer --- */
 
-static void warn_no_p2p(struct vmig_core *core)
+static uint32_t n_devices(const struct vmig_core *core)
 {
-	for (uint32_t i = 0; core->n > 1 && i < core->n; i++) {
-		if (vmig_has_p2p(&core->devices[i]))
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < core->n; i++)
+		n += !vmig_is_memory(&core->devices[i]);
+	return n;
+}
+
+/* While such a one stops in one step, another may still do DMA to it; on paper there is nothing to stop. */
+static bool p2p_fits(struct vmig_core *core)
+{
+	bool all = true;
+
+	for (uint32_t i = 0; n_devices(core) > 1 && !core->config.paper && i < core->n; i++) {
+		if (vmig_has_p2p(&core->devices[i]) || vmig_is_memory(&core->devices[i]))
 			continue;
+		all = false;
+		if (!core->config.allow_no_p2p)
+			vmig_core_device_reason(
+				core, i, -EOPNOTSUPP, "has no P2P and is not alone",
+				"it stops in one step, while another may still do DMA to it; move it "
+				"alone, or, if none of them does that, with --allow-no-p2p");
+	}
+	if (!all && core->config.allow_no_p2p)
 		vmig_core_warn(
 			core,
 			"a device without P2P stops in one step: no other device may do DMA to it meanwhile");
-		return;
-	}
+	return all || core->config.allow_no_p2p;
 }
 
 static void send_offers(struct vmig_core *core)
 {
 	core->step = 1;
+	for (uint32_t i = 0; core->own.on && i < core->n; i++)
+		if (core->devices[i].in_unit)
+			vmig_core_send(core, VMIG_RECORD_CLAIM, i);
 	for (uint32_t i = 0; i < core->n; i++)
 		vmig_core_send(core, VMIG_RECORD_OFFER, i);
 	if (core->config.one_way)
@@ -95,7 +213,6 @@ static bool described(struct vmig_core *core, const struct vmig_core_event *ev)
 void vmig_source_offer(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	if (ev->kind == VMIG_EV_ENTER) {
-		warn_no_p2p(core);
 		for (uint32_t i = 0; i < core->n; i++)
 			vmig_core_job(core, i, VMIG_JOB_DESCRIBE);
 	} else if (ev->kind == VMIG_EV_JOB) {
@@ -110,8 +227,12 @@ void vmig_source_offer(struct vmig_core *core, const struct vmig_core_event *ev)
 			vmig_core_unexpected(core, ev);
 		return;
 	}
-	if (!core->step && vmig_core_idle(core))
+	if (core->step || !vmig_core_idle(core))
+		return;
+	if (p2p_fits(core))
 		send_offers(core);
+	else
+		vmig_core_fail(core, VMIG_NOT_DONE);
 }
 
 /* --- precopy --- */
@@ -403,13 +524,6 @@ void vmig_source_switchover(struct vmig_core *core, const struct vmig_core_event
 
 /* --- verify --- */
 
-static void end_downtime(struct vmig_core *core)
-{
-	if (core->down_ns)
-		core->result.downtime_ns = core->now - core->down_ns;
-	core->down_ns = 0;
-}
-
 /* A live save: all that was wanted of the devices is in the channel, so they run again before it is made durable. */
 static void run_on(struct vmig_core *core)
 {
@@ -419,7 +533,7 @@ static void run_on(struct vmig_core *core)
 		vmig_core_fail(core, VMIG_NOT_DONE);
 		return;
 	}
-	end_downtime(core);
+	vmig_core_end_downtime(core);
 	vmig_core_push(core, VMIG_ACT_RESUME, 0);
 	core->quiesced = false;
 	vmig_core_enter(core, VMIG_STAGE_COMMIT);
@@ -437,24 +551,51 @@ void vmig_source_verify(struct vmig_core *core, const struct vmig_core_event *ev
 
 /* --- commit --- */
 
+/* 8: from here on this end runs the devices only by a raise of its own. */
+static void promise(struct vmig_core *core)
+{
+	vmig_core_send(core, VMIG_RECORD_PROMISE, VMIG_RECORD_ALL);
+	if (core->config.one_way) {
+		vmig_core_push(core, VMIG_ACT_CHANNEL_COMMIT, 0);
+		return;
+	}
+	core->promised = true;
+	/* The destination may be a while at the record; it says that it lives, but not for ever. */
+	if (core->own.on)
+		core->own.again_ns = core->now + 2 * core->config.timeout_ns;
+}
+
+/* Where there is a record this is a hint only: the record tells when the copy here is needed no more. */
+static void committed(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	struct vmig_cursor c = vmig_cursor_over(ev->payload, ev->payload_len);
+	uint64_t ns;
+
+	core->promised = true;
+	core->committed = true;
+	core->own.again_ns = 0;
+	if (core->own.on) {
+		vmig_committed_get(&c, &ns);
+		core->result.owner_ns += MIN(ns, core->now - core->stage_ns);
+	}
+	vmig_core_enter(core, VMIG_STAGE_RUN);
+}
+
 void vmig_source_commit(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	if (ev->kind == VMIG_EV_ENTER) {
-		vmig_core_send(core, VMIG_RECORD_PROMISE, VMIG_RECORD_ALL);
-		if (core->config.one_way)
-			vmig_core_push(core, VMIG_ACT_CHANNEL_COMMIT, 0);
-		else
-			core->promised = true;
+		promise(core);
 	} else if (ev->kind == VMIG_EV_USER && ev->code) {
 		vmig_core_reason(core, ev->code, "%s", ev->text);
 		vmig_core_fail(core, VMIG_NOT_DONE);
 	} else if (ev->kind == VMIG_EV_USER ||
 		   (ev->kind == VMIG_EV_RECORD && ev->type == VMIG_RECORD_COMMITTED)) {
-		core->promised = true;
-		core->committed = true;
-		vmig_core_enter(core, VMIG_STAGE_RUN);
+		committed(core, ev);
 	} else if (ev->kind == VMIG_EV_RECORD) {
 		vmig_core_unexpected(core, ev);
+	} else if (ev->kind == VMIG_EV_TICK && vmig_own_due(core)) {
+		vmig_core_reason(core, -ETIMEDOUT, "the destination has the promise and does not commit");
+		vmig_core_fail(core, VMIG_NOT_DONE);
 	}
 }
 
@@ -465,45 +606,207 @@ static void release(struct vmig_core *core)
 {
 	core->step = 1;
 	if (!core->config.one_way)
-		end_downtime(core);
+		vmig_core_end_downtime(core);
 	for (uint32_t i = 0; i < core->n; i++)
 		if (core->devices[i].state == VMIG_STATE_STOP_COPY)
 			vmig_core_walk(core, i, VMIG_STATE_STOP, VMIG_STATE_NONE);
+	if (!core->own.on || core->own.arrived)
+		return;
+	vmig_own_patience(core, FREE_NS);
+	vmig_own_read(core);
+}
+
+/* 11: the copy is free when the record says that the device runs. True: it does, of all; or this end is the owner: doubt. */
+static bool runs_there(const struct vmig_core *core, bool *ret_mine)
+{
+	bool all = true;
+
+	for (uint32_t i = 0; i < core->n; i++) {
+		const struct vmig_ownership *r = &core->devices[i].record;
+
+		if (!core->devices[i].in_unit)
+			continue;
+		*ret_mine |= !strcmp(r->owner, core->own.me);
+		all &= r->phase && r->phase != VMIG_OWNER_TAKEN;
+	}
+	return all;
+}
+
+static void look_up(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	bool mine = false, records = ev->owner == VMIG_OWNER_RECORDS,
+	     there = records && runs_there(core, &mine);
+
+	if (mine) {
+		vmig_core_reason(core, -EPROTO,
+				 "the destination says that it runs, and the record says that it must not");
+		vmig_core_fail(core, VMIG_NOT_DONE);
+	} else if (there || !vmig_own_again(core)) {
+		core->own.arrived = true;
+		if (!there)
+			vmig_core_warn(core,
+				       "the record does not say yet that the devices run at the destination: "
+				       "keep the source's until it does");
+	}
+}
+
+static void run_record(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	if (ev->type == VMIG_RECORD_RUNNING && !core->step)
+		release(core);
+	else if (!core->own.on || !core->step)
+		vmig_core_unexpected(core, ev);
 }
 
 void vmig_source_run(struct vmig_core *core, const struct vmig_core_event *ev)
 {
-	if (ev->kind == VMIG_EV_ENTER && core->config.one_way)
-		release(core);
-	else if (ev->kind == VMIG_EV_RECORD && ev->type == VMIG_RECORD_RUNNING && !core->step)
+	if (ev->kind == VMIG_EV_ENTER && (core->config.one_way || core->own.arrived))
 		release(core);
 	else if (ev->kind == VMIG_EV_RECORD)
-		vmig_core_unexpected(core, ev);
+		run_record(core, ev);
 	else if (ev->kind == VMIG_EV_JOB && ev->code)
 		vmig_core_warn(
 			core,
 			"a device of the source could not be brought to STOP; it runs at the destination");
-	if (core->phase == VMIG_PHASE_GO && core->step && vmig_core_idle(core))
+	else if (ev->kind == VMIG_EV_OWNER)
+		look_up(core, ev);
+	else if (ev->kind == VMIG_EV_TICK && vmig_own_due(core))
+		vmig_own_read(core);
+	if (core->phase == VMIG_PHASE_GO && core->step && vmig_core_idle(core) &&
+	    (core->own.arrived || !core->own.on))
 		vmig_core_finish(core, VMIG_DONE);
+}
+
+/* --- doubt --- */
+
+/* 12, won: nobody else can run them any more. */
+static void raised(struct vmig_core *core)
+{
+	core->promised = false;
+	core->committed = false;
+	core->result.outcome = VMIG_NOT_DONE;
+	vmig_core_roll_back(core);
+}
+
+/* The answer was lost, and the record has it: they run there. */
+static void arrived(struct vmig_core *core)
+{
+	vmig_core_unreason(core);
+	core->result.outcome = VMIG_DONE;
+	core->own.arrived = true;
+	core->phase = VMIG_PHASE_GO;
+	vmig_core_warn(
+		core, "the destination was not heard to the end; by the record the devices are its, and run");
+	vmig_core_enter(core, VMIG_STAGE_RUN);
+}
+
+static void kept(struct vmig_core *core)
+{
+	/* Who has given up, and says so, will not write any more. */
+	if (!core->told && vmig_own_again(core))
+		return;
+	vmig_core_reason(core, -EINPROGRESS,
+			 "by the record the devices are %s's, which has not written that it runs them; the "
+			 "copy here is "
+			 "kept",
+			 core->own.peer);
+	vmig_core_finish(core, VMIG_IN_DOUBT);
+}
+
+static void undecided(struct vmig_core *core, enum vmig_settled settled)
+{
+	if (settled == VMIG_SETTLE_AWAY)
+		vmig_own_reason(core, "the ownership record cannot be asked");
+	else
+		vmig_core_reason(core, -EBUSY, "the ownership record does not decide: see 'vmig owner show'");
+	vmig_core_finish(core, VMIG_IN_DOUBT);
+}
+
+void vmig_source_doubt(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	enum vmig_settled settled;
+
+	if (!ev)
+		vmig_own_patience(core, core->config.timeout_ns);
+	/* What was asked before has to be answered first. */
+	if (!ev && core->own.ask)
+		return;
+	settled = vmig_own_settle(core, ev, true);
+	switch (settled) {
+	case VMIG_SETTLE_PENDING:
+		break;
+	case VMIG_SETTLE_RUN:
+		raised(core);
+		break;
+	case VMIG_SETTLE_DISCARD:
+		arrived(core);
+		break;
+	case VMIG_SETTLE_KEEP:
+		kept(core);
+		break;
+	case VMIG_SETTLE_LOST:
+		vmig_core_finish(core, VMIG_SOURCE_LOST);
+		break;
+	case VMIG_SETTLE_WON:
+	case VMIG_SETTLE_GIVEN:
+	case VMIG_SETTLE_ABSENT:
+	case VMIG_SETTLE_DOUBT:
+	case VMIG_SETTLE_AWAY:
+		undecided(core, settled);
+		break;
+	}
 }
 
 /* --- rollback --- */
 
-void vmig_source_rollback(struct vmig_core *core, const struct vmig_core_event *ev)
+enum { CLOSING = 1000 };
+
+/* The devices run again, so that nobody waits: the attempt is closed in the record too, once. If that fails it is dead all the same. */
+static bool close_attempt(struct vmig_core *core, bool all)
+{
+	if (!core->own.opened || !all)
+		return false;
+	core->own.at = CLOSING;
+	return vmig_own_swap(core, VMIG_OWNER_RAISE);
+}
+
+static bool back(struct vmig_core *core)
 {
 	bool all;
 
-	if (!ev)
-		core->step = VMIG_BACK_QUERY;
 	if (!vmig_core_return(core))
-		return;
+		return false;
 	all = vmig_core_all_run(core);
 	if (core->quiesced && all) {
 		vmig_core_push(core, VMIG_ACT_RESUME, 0);
 		core->quiesced = false;
 	}
+	vmig_core_end_downtime(core);
 	/* Only now: the devices' way back must not wait for a peer that does not read. */
 	if (!core->told)
 		vmig_core_send(core, VMIG_RECORD_ABORT, VMIG_RECORD_ALL);
-	vmig_core_finish(core, all ? core->result.outcome : VMIG_SOURCE_LOST);
+	if (!all)
+		core->result.outcome = VMIG_SOURCE_LOST;
+	return true;
+}
+
+void vmig_source_rollback(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	bool owner = ev && ev->kind == VMIG_EV_OWNER;
+
+	if (!ev) {
+		core->step = VMIG_BACK_QUERY;
+		core->own.again_ns = 0;
+		core->own.at = 0;
+	}
+	if (core->own.at == CLOSING) {
+		if (owner)
+			vmig_core_finish(core, core->result.outcome);
+		return;
+	}
+	/* An attempt that is just being opened: closed when that is answered. */
+	if (core->own.ask || !back(core))
+		return;
+	if (!close_attempt(core, core->result.outcome != VMIG_SOURCE_LOST))
+		vmig_core_finish(core, core->result.outcome);
 }

@@ -36,6 +36,9 @@ void vmig_destination_run(struct vmig_core *core, const struct vmig_core_event *
 void vmig_source_rollback(struct vmig_core *core, const struct vmig_core_event *ev);
 void vmig_destination_rollback(struct vmig_core *core, const struct vmig_core_event *ev);
 
+/** The same after the source's promise, where the record decides. */
+void vmig_source_doubt(struct vmig_core *core, const struct vmig_core_event *ev);
+
 /* --- actions (core.c) --- */
 
 /** The one writer of core->stage. */
@@ -45,6 +48,8 @@ void vmig_core_push(struct vmig_core *core, enum vmig_core_action_kind kind, uin
 void vmig_core_send(struct vmig_core *core, enum vmig_record_type type, uint32_t device);
 void vmig_core_job(struct vmig_core *core, uint32_t device, enum vmig_job job);
 void vmig_core_pump(struct vmig_core *core, uint32_t device, uint64_t budget);
+/** Give it an identity (may be none), bound to the attempt in hand. */
+void vmig_core_tag(struct vmig_core *core, uint32_t device, const struct vmig_uuid *identity);
 void vmig_core_walk(struct vmig_core *core, uint32_t device, uint32_t target, uint32_t recover);
 bool vmig_core_idle(const struct vmig_core *core);
 /** Is a device sending data? Then the peer hears from us, and a record more would only wait behind them. */
@@ -78,15 +83,76 @@ bool vmig_core_return(struct vmig_core *core);
 /** After that: does every device run? Gives the reasons if not. */
 bool vmig_core_all_run(struct vmig_core *core);
 
-/**
- * Stage hello: look where the devices are, and bring those that a dead user left elsewhere back to RUNNING, by the same
- * steps; out of RESUMING and ERROR by a reset. vmig_core_found() after each job: true when all run; it fails if one does not.
- */
-void vmig_core_find(struct vmig_core *core);
+/** Stage hello: the same for what dead users left elsewhere, also by resets. True when all run; it fails if one does not. */
 bool vmig_core_found(struct vmig_core *core);
+
+/** From now on the devices' way back: after a fault, or when the record has been raised. */
+void vmig_core_roll_back(struct vmig_core *core);
+/** The downtime ends now, as this end sees it. */
+void vmig_core_end_downtime(struct vmig_core *core);
+/** A reason is none any more: it was done after all. */
+void vmig_core_unreason(struct vmig_core *core);
 
 /** The chain over all devices, and the sum of their lengths. */
 void vmig_core_fin(const struct vmig_core *core, struct vmig_fin *ret);
+
+/* --- ownership (owning.c, finding.c) --- */
+
+/** Ask for the records of all devices that are in the unit. */
+void vmig_own_read(struct vmig_core *core);
+/** Write: false, nothing asked, where the rules do not allow the step. */
+bool vmig_own_swap(struct vmig_core *core, enum vmig_owner_step step);
+/** Repeat the last swap as it was. */
+void vmig_own_repeat(struct vmig_core *core);
+/** The answer to what was asked: before anybody else looks at the event. */
+void vmig_own_note(struct vmig_core *core, const struct vmig_core_event *ev);
+/** From now on it may be asked again for so long. */
+void vmig_own_patience(struct vmig_core *core, uint64_t ns);
+/** Ask again a little later: vmig_own_due() says when. False: for so long it has been tried. */
+bool vmig_own_again(struct vmig_core *core);
+bool vmig_own_due(struct vmig_core *core);
+/** Why the record cannot be asked, as a reason. */
+void vmig_own_reason(struct vmig_core *core, const char *what);
+/** All devices are in the unit; memory has no owner of its own. */
+void vmig_own_unit(struct vmig_core *core);
+
+/** Where vmig_own_settle() leads. */
+enum vmig_settled {
+	VMIG_SETTLE_PENDING,
+	VMIG_SETTLE_RUN,     /* the devices are this end's, and may be run */
+	VMIG_SETTLE_WON,     /* the commit whose outcome was not known is in the record */
+	VMIG_SETTLE_GIVEN,   /* given back: discard */
+	VMIG_SETTLE_DISCARD, /* another's */
+	VMIG_SETTLE_KEEP,    /* another's, which has not written yet that it runs */
+	VMIG_SETTLE_LOST,    /* this end's, and not here */
+	VMIG_SETTLE_ABSENT,  /* a device is not in the record */
+	VMIG_SETTLE_DOUBT,
+	VMIG_SETTLE_AWAY, /* the record cannot be asked */
+};
+
+/**
+ * The restart rule, also the rule in doubt: read, and do what the records say, until that leads somewhere. @ev NULL begins, and
+ * then it gets each event. @live: this process has the devices' acknowledged states, whether they carry tags or not.
+ */
+enum vmig_settled vmig_own_settle(struct vmig_core *core, const struct vmig_core_event *ev, bool live);
+
+/**
+ * Stage hello, both ends: where the devices are, whose they are, and the restart rule. vmig_own_found() after each event, the
+ * first one too: true when all is as this end's part needs it; it fails if that cannot be.
+ */
+enum {
+	VMIG_OWN_LOOK,
+	VMIG_OWN_ASK,
+	VMIG_OWN_BACK,
+	VMIG_OWN_WRITE,
+	VMIG_OWN_FOUND,
+	/* the source goes on: */
+	VMIG_OWN_SAID,
+	VMIG_OWN_OPENING,
+	VMIG_OWN_TAGGING,
+};
+void vmig_own_find(struct vmig_core *core);
+bool vmig_own_found(struct vmig_core *core, const struct vmig_core_event *ev);
 
 /* --- the planner (plan.c) --- */
 

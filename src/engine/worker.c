@@ -84,6 +84,21 @@ static void look_for_note(struct vmig_worker *w, struct vmig_core_event *end)
 	end->note = w->note;
 }
 
+/* Where it stands, and whose state it holds. */
+static void do_query(struct vmig_worker *w, struct vmig_core_event *end)
+{
+	ask_state(w, end);
+	end->tagged = !vmig_device_query_tag(w->dev, &end->tag);
+}
+
+static void do_tag(struct vmig_worker *w, const struct vmig_core_action *task, struct vmig_core_event *end)
+{
+	end->tag = task->tag;
+	end->code = vmig_device_set_tag(w->dev, &task->tag);
+	if (end->code)
+		vmig_driver_words(w->dev, end->code, w->text);
+}
+
 static void do_reset(struct vmig_worker *w, struct vmig_core_event *end)
 {
 	change_session(w, NULL);
@@ -182,7 +197,10 @@ static void perform(struct vmig_worker *w, const struct vmig_core_action *task, 
 		look_for_note(w, end);
 		break;
 	case VMIG_JOB_QUERY_STATE:
-		ask_state(w, end);
+		do_query(w, end);
+		break;
+	case VMIG_JOB_TAG:
+		do_tag(w, task, end);
 		break;
 	case VMIG_JOB_DESCRIBE:
 		vmig_worker_describe(w, end);

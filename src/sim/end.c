@@ -448,6 +448,7 @@ static void act(struct vmig_sim *sim, uint32_t index, const struct vmig_core_act
 	case VMIG_ACT_RESUME:
 	case VMIG_ACT_START:
 	case VMIG_ACT_EVENT:
+	case VMIG_ACT_OWNER: /* no unit here has a record yet */
 	case VMIG_ACT_NONE:
 		break;
 	}

@@ -10,24 +10,111 @@ static int ok(const struct vmig_cursor *c)
 	return vmig_cursor_ok(c) ? 0 : -EBADMSG;
 }
 
+static void name_put(struct vmig_cursor *c, const char *name)
+{
+	size_t len = strnlen(name, VMIG_OWNER_NAME_MAX - 1);
+
+	vmig_cursor_put_u16(c, (uint16_t)len);
+	vmig_cursor_put(c, name, len);
+}
+
+/* A name goes to a terminal and into the record: as the record's own, it has no control characters. */
+static bool name_get(struct vmig_cursor *c, char ret[VMIG_OWNER_NAME_MAX])
+{
+	uint16_t len = vmig_cursor_u16(c);
+
+	if (len >= VMIG_OWNER_NAME_MAX)
+		return false;
+	vmig_cursor_copy(c, ret, len);
+	ret[len] = '\0';
+	for (uint16_t i = 0; i < len; i++)
+		if ((unsigned char)ret[i] < ' ' || ret[i] == 0x7f)
+			return false;
+	return vmig_cursor_ok(c);
+}
+
+static void uuid_put(struct vmig_cursor *c, const struct vmig_uuid *uuid)
+{
+	vmig_cursor_put(c, uuid->bytes, sizeof(uuid->bytes));
+}
+
+static void uuid_get(struct vmig_cursor *c, struct vmig_uuid *ret)
+{
+	vmig_cursor_copy(c, ret->bytes, sizeof(ret->bytes));
+}
+
 void vmig_hello_put(struct vmig_cursor *c, const struct vmig_hello *m)
 {
 	vmig_cursor_put_u32(c, m->n_devices);
 	vmig_cursor_put_u32(c, m->flags);
 	vmig_cursor_put_u32(c, m->max_data);
+	if (!(m->flags & VMIG_HELLO_OWNED))
+		return;
+	uuid_put(c, &m->store);
+	name_put(c, m->name);
 }
 
 int vmig_hello_get(struct vmig_cursor *c, struct vmig_hello *ret)
 {
-	struct vmig_hello m;
+	struct vmig_hello m = { 0 };
 
 	m.n_devices = vmig_cursor_u32(c);
 	m.flags = vmig_cursor_u32(c);
 	m.max_data = vmig_cursor_u32(c);
+	if (m.flags & VMIG_HELLO_OWNED) {
+		uuid_get(c, &m.store);
+		if (!name_get(c, m.name) || !*m.name)
+			return -EBADMSG;
+	}
 	if (!vmig_cursor_ok(c) || !m.n_devices || m.n_devices > VMIG_LIMIT_DEVICES || !m.max_data)
 		return -EBADMSG;
 	*ret = m;
 	return 0;
+}
+
+void vmig_claim_put(struct vmig_cursor *c, const struct vmig_ownership *m)
+{
+	uuid_put(c, &m->device);
+	vmig_cursor_put_u64(c, m->epoch);
+	vmig_cursor_put_u32(c, (uint32_t)m->phase);
+	uuid_put(c, &m->attempt);
+	uuid_put(c, &m->writer);
+	uuid_put(c, &m->instance);
+	name_put(c, m->owner);
+	name_put(c, m->peer);
+}
+
+int vmig_claim_get(struct vmig_cursor *c, struct vmig_ownership *ret)
+{
+	struct vmig_ownership m = { 0 };
+	uint32_t phase;
+
+	uuid_get(c, &m.device);
+	m.epoch = vmig_cursor_u64(c);
+	phase = vmig_cursor_u32(c);
+	uuid_get(c, &m.attempt);
+	uuid_get(c, &m.writer);
+	uuid_get(c, &m.instance);
+	if (!name_get(c, m.owner) || !name_get(c, m.peer) || !*m.owner)
+		return -EBADMSG;
+	if (phase < VMIG_OWNER_STABLE || phase > VMIG_OWNER_RUNNING || !m.epoch ||
+	    m.epoch > VMIG_OWNER_EPOCH_MAX || vmig_uuid_is_none(&m.device))
+		return -EBADMSG;
+	m.phase = (enum vmig_owner_phase)phase;
+	*ret = m;
+	return 0;
+}
+
+void vmig_committed_put(struct vmig_cursor *c, uint64_t owner_ns)
+{
+	vmig_cursor_put_u64(c, owner_ns);
+}
+
+void vmig_committed_get(struct vmig_cursor *c, uint64_t *ret_owner_ns)
+{
+	uint64_t ns = vmig_cursor_u64(c);
+
+	*ret_owner_ns = vmig_cursor_ok(c) ? ns : 0;
 }
 
 static void text_put(struct vmig_cursor *c, const char *text)

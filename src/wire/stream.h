@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 
 #include <vmig/error.h>
+#include <vmig/owner.h>
 
 #include "base/limits.h"
 #include "wire/cursor.h"
@@ -51,6 +52,7 @@ enum vmig_record_type {
 	VMIG_RECORD_RUNNING = 15,
 	VMIG_RECORD_ABORT = 16,
 	VMIG_RECORD_PROGRESS = 17,
+	VMIG_RECORD_CLAIM = 18,
 	VMIG_RECORD_NR,
 };
 
@@ -143,9 +145,13 @@ struct vmig_hello {
 	uint32_t n_devices;
 	uint32_t flags;    /* VMIG_HELLO_*; the answer has only what was proposed */
 	uint32_t max_data; /* the longest DATA payload that this end takes */
+	/* Since minor version 2, with VMIG_HELLO_OWNED; else empty. */
+	struct vmig_uuid store;         /* the ownership record's own id */
+	char name[VMIG_OWNER_NAME_MAX]; /* this end's name in it */
 };
 #define VMIG_HELLO_COPY  (1u << 0) /* the source will run on: this is a copy (save --live) */
 #define VMIG_HELLO_PROBE (1u << 1) /* only a question: after the answer to the offer nothing follows */
+#define VMIG_HELLO_OWNED (1u << 2) /* a record decides who may run the devices */
 
 #define VMIG_OFFER_TEXT_MAX       128u      /* bytes of identity, format and name each */
 #define VMIG_OFFER_OPAQUE_MAX     4096u     /* bytes of the driver's version data */
@@ -203,6 +209,12 @@ int vmig_fin_get(struct vmig_cursor *c, struct vmig_fin *ret);
 /** REFUSE and ABORT. */
 void vmig_abort_put(struct vmig_cursor *c, const struct vmig_abort *m);
 int vmig_abort_get(struct vmig_cursor *c, struct vmig_abort *ret);
+/** CLAIM: the record of a device, as the source has written it. */
+void vmig_claim_put(struct vmig_cursor *c, const struct vmig_ownership *m);
+int vmig_claim_get(struct vmig_cursor *c, struct vmig_ownership *ret);
+/** COMMITTED: how long (ns) the record took; of minor version 1 it is empty: 0. */
+void vmig_committed_put(struct vmig_cursor *c, uint64_t owner_ns);
+void vmig_committed_get(struct vmig_cursor *c, uint64_t *ret_owner_ns);
 /** INITIAL and INITIAL_LOADED (which initial data), PROGRESS (bytes loaded or sent): one number. */
 void vmig_number_put(struct vmig_cursor *c, uint64_t number);
 int vmig_number_get(struct vmig_cursor *c, uint64_t *ret);

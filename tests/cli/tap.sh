@@ -33,6 +33,7 @@ tap_one() {
 	trap 'exit 124' TERM INT
 	cd "$dir"
 	export XDG_RUNTIME_DIR=$dir # the folders of runs go with it
+	export VMIG_OWNER=sqlite:$dir/owner.db # and what is recorded of the devices
 	set -e
 	"$1"
 }

@@ -14,6 +14,7 @@
 #define DESTINATION 1
 
 static void settle(struct sim *sim, int s);
+static const struct vmig_uuid uuid_none;
 
 /* --- what must hold at every instant --- */
 
@@ -72,7 +73,161 @@ static void check_one_runs(const struct sim *sim)
 	if (d->core.stage != VMIG_STAGE_RUN || sim->side[SOURCE].core.config.keep_source)
 		return;
 	for (uint32_t i = 0; i < sim->n; i++)
-		ck_assert_msg(!runs(sim->side[SOURCE].real[i].state), "device %u runs on both sides", i);
+		ck_assert_msg(!runs(sim->side[SOURCE].real[i].state) || sim->side[SOURCE].real[i].was_reset,
+			      "device %u runs on both sides", i);
+}
+
+/* Running, and not blank. */
+bool sim_owner_runs(const struct sim *sim, int s)
+{
+	for (uint32_t i = 0; i < sim->n; i++) {
+		const struct sim_device *d = &sim->side[s].real[i];
+
+		if (runs(d->state) && (s == SOURCE ? !d->was_reset : !vmig_uuid_is_none(&d->tag.identity)))
+			return true;
+	}
+	return false;
+}
+
+static const char *const names[2] = { "host/source", "host/destination" };
+
+/* Never two; and who runs is who the record says. */
+static void check_record(const struct sim *sim)
+{
+	bool here = sim_owner_runs(sim, SOURCE), there = sim_owner_runs(sim, DESTINATION);
+
+	if (!sim->owned)
+		return;
+	ck_assert_msg(!(here && there), "both sides run (fault %d at %u)", sim->fault, sim->fault_at);
+	for (uint32_t i = 0; i < sim->n; i++) {
+		const struct vmig_ownership *r = &sim->record[i];
+
+		if (!r->phase)
+			continue;
+		ck_assert_msg(!here || !strcmp(r->owner, names[SOURCE]), "the source runs what is %s's",
+			      r->owner);
+		ck_assert_msg(!there || !strcmp(r->owner, names[DESTINATION]),
+			      "the destination runs what is %s's", r->owner);
+	}
+}
+
+/* --- the record --- */
+
+static struct vmig_uuid uuid(uint8_t kind, uint32_t i)
+{
+	return (struct vmig_uuid){ { kind, (uint8_t)(i + 1) } };
+}
+
+static void ask(struct sim_side *side)
+{
+	struct sim_question *q = &side->question;
+
+	ck_assert_int_eq(q->ask, VMIG_OWNER_ASK_NONE);
+	q->ask = side->core.own.ask;
+	q->n = 0;
+	for (uint32_t i = 0; i < side->core.n; i++) {
+		if (!side->devices[i].in_unit)
+			continue;
+		q->ids[q->n] = side->devices[i].identity;
+		q->now[q->n] = side->devices[i].record;
+		q->next[q->n++] = side->devices[i].next;
+	}
+}
+
+static struct vmig_ownership *record_of(struct sim *sim, const struct vmig_uuid *id)
+{
+	for (uint32_t i = 0; i < sim->n; i++)
+		if (vmig_uuid_equal(&sim->record[i].device, id))
+			return &sim->record[i];
+	ck_abort_msg("no such device is known");
+}
+
+static bool swap(struct sim *sim, const struct sim_question *q)
+{
+	for (uint32_t i = 0; i < q->n; i++) {
+		const struct vmig_ownership *r = record_of(sim, &q->ids[i]);
+		bool absent = !r->phase && !q->now[i].phase;
+
+		if (!absent && !vmig_ownership_equal(r, &q->now[i]) && !vmig_ownership_equal(r, &q->next[i]))
+			return false;
+	}
+	for (uint32_t i = 0; i < q->n; i++)
+		*record_of(sim, &q->ids[i]) = q->next[i];
+	return true;
+}
+
+static void read_records(struct sim *sim, struct sim_side *side, struct vmig_core_event *ev)
+{
+	for (uint32_t i = 0; i < side->question.n; i++)
+		side->answer[i] = *record_of(sim, &side->question.ids[i]);
+	ev->owner = VMIG_OWNER_RECORDS;
+	ev->records = side->answer;
+	ev->store = uuid(9, 0);
+	ev->unit_max = SIM_DEVICES;
+}
+
+static bool fault_now(struct sim *sim, enum sim_fault a, enum sim_fault b);
+
+/* A question is answered, well or not. */
+static void do_question(struct sim *sim, struct sim_side *side, struct vmig_core_event *ev)
+{
+	const struct sim_question *q = &side->question;
+	bool is_swap = q->ask == VMIG_OWNER_ASK_SWAP;
+
+	if (fault_now(sim, SIM_RECORD_AWAY, SIM_RECORD_AWAY))
+		sim->away = 4;
+	sim->gone |= fault_now(sim, SIM_RECORD_GONE, SIM_RECORD_GONE);
+	ev->code = -ETIMEDOUT;
+	if (sim->gone || sim->away) {
+		sim->away -= sim->away > 0;
+		ev->owner = VMIG_OWNER_UNREACHABLE;
+	} else if (!is_swap) {
+		ev->code = 0;
+		read_records(sim, side, ev);
+	} else if (fault_now(sim, SIM_RECORD_UNKNOWN_DONE, SIM_RECORD_UNKNOWN_DONE)) {
+		swap(sim, q);
+		ev->owner = VMIG_OWNER_UNKNOWN;
+	} else if (fault_now(sim, SIM_RECORD_UNKNOWN_NOT, SIM_RECORD_LATE)) {
+		if (sim->fault == SIM_RECORD_LATE)
+			sim->late = *q;
+		ev->owner = VMIG_OWNER_UNKNOWN;
+	} else {
+		ev->code = 0;
+		ev->owner = swap(sim, q) ? VMIG_OWNER_WON : VMIG_OWNER_LOST;
+	}
+}
+
+/* A swap of somebody who did not learn of it is done now, or never was possible. */
+static void do_late(struct sim *sim)
+{
+	if (!sim->late.ask || rand_r(&sim->seed) % 8)
+		return;
+	swap(sim, &sim->late);
+	sim->late.ask = VMIG_OWNER_ASK_NONE;
+	check_record(sim);
+}
+
+static void bump_all(struct sim *sim)
+{
+	struct vmig_owner_actor somebody = { .me = "host/somebody", .writer = uuid(8, sim->step) };
+
+	for (uint32_t i = 0; i < sim->n; i++)
+		if (vmig_owner_next(VMIG_OWNER_BUMP, &somebody, &sim->record[i], &sim->record[i]))
+			return;
+}
+
+static void feed(struct sim *sim, int s, struct vmig_core_event *ev);
+
+static void answer(struct sim *sim, int s)
+{
+	struct vmig_core_event ev = { .kind = VMIG_EV_OWNER, .text = "the record" };
+
+	do_question(sim, &sim->side[s], &ev);
+	sim->side[s].question.ask = VMIG_OWNER_ASK_NONE;
+	sim->now += 300000;
+	check_record(sim);
+	feed(sim, s, &ev);
+	check_record(sim);
 }
 
 /* --- the channel --- */
@@ -165,6 +320,9 @@ static void act(struct sim *sim, int s, const struct vmig_core_action *a)
 	case VMIG_ACT_CHANNEL_SHUTDOWN:
 		side->down = true;
 		break;
+	case VMIG_ACT_OWNER:
+		ask(side);
+		break;
 	case VMIG_ACT_EVENT:
 		side->events++;
 		break;
@@ -203,7 +361,8 @@ static void do_state(struct sim *sim, int s, struct sim_device *d, const struct 
 	uint32_t next, at = d->state;
 
 	/* What is stopped at a destination may be an earlier source, whose device runs elsewhere. */
-	ck_assert_msg(s == 0 || !starts || at != VMIG_STATE_STOP || sim->side[s].core.committed,
+	ck_assert_msg(s == 0 || !starts || at != VMIG_STATE_STOP || sim->side[s].core.committed ||
+			      sim->side[s].core.config.resolve,
 		      "a stopped destination is run before the commit");
 	while (at != a->target) {
 		ck_assert_msg(!vmig_state_next(d->features, at, a->target, &next), "%s to %s is no way",
@@ -211,6 +370,8 @@ static void do_state(struct sim *sim, int s, struct sim_device *d, const struct 
 		at = next;
 	}
 	d->state = a->target;
+	if (d->state == VMIG_STATE_RESUMING)
+		d->tag.identity = uuid_none;
 	ev->state = d->state;
 }
 
@@ -249,6 +410,7 @@ static void reset(struct sim_device *d)
 {
 	d->state = VMIG_STATE_RUNNING;
 	d->was_reset = true;
+	d->tag.identity = uuid_none;
 }
 
 static void do_sizes(struct sim_device *d, struct vmig_core_event *ev)
@@ -274,6 +436,13 @@ static void do_job(struct sim *sim, int s, uint32_t i, struct vmig_core_event *e
 		break;
 	case VMIG_JOB_QUERY_STATE:
 		ev->state = d->state;
+		ev->tagged = sim->owned;
+		ev->tag = d->tag;
+		break;
+	case VMIG_JOB_TAG:
+		d->tag.identity = a->tag.identity;
+		d->tag.attempt = a->tag.attempt;
+		ev->tag = d->tag;
 		break;
 	case VMIG_JOB_JUDGE:
 		ev->state = d->state;
@@ -325,6 +494,7 @@ static void end_job(struct sim *sim, int s, uint32_t i)
 	side->pending[i].kind = VMIG_ACT_NONE;
 	check_barrier(sim, s);
 	check_memory(sim);
+	check_record(sim);
 	feed(sim, s, &ev);
 	check_one_runs(sim);
 }
@@ -369,11 +539,13 @@ static void arrive(struct sim *sim, int s)
 {
 	struct sim_side *side = &sim->side[s];
 	struct sim_message m = side->in[side->first];
+	struct vmig_uuid attempt = uuid(7, 0);
 	struct vmig_core_event ev = { .kind = VMIG_EV_RECORD,
 				      .type = m.type,
 				      .device = m.device,
 				      .payload = m.payload,
-				      .payload_len = m.len };
+				      .payload_len = m.len,
+				      .attempt = attempt.bytes };
 
 	side->first = (side->first + 1) % SIM_QUEUE;
 	side->used--;
@@ -419,6 +591,10 @@ static void see_end(struct sim *sim, int s)
 
 static void die(struct sim *sim, int s)
 {
+	/* What it had asked of the record may still be done. */
+	if (sim->side[s].question.ask == VMIG_OWNER_ASK_SWAP)
+		sim->late = sim->side[s].question;
+	sim->side[s].question.ask = VMIG_OWNER_ASK_NONE;
 	sim->side[s].dead = true;
 	sim->side[s].down = true;
 	sim->side[s].used = 0;
@@ -452,6 +628,9 @@ static void make_fault(struct sim *sim)
 	case SIM_CANCEL_DESTINATION:
 		feed(sim, DESTINATION, &ev);
 		break;
+	case SIM_RECORD_BUMPED:
+		bump_all(sim);
+		break;
 	default:
 		sim->fault_done = false; /* where the thing is done */
 	}
@@ -474,7 +653,7 @@ static bool tick(struct sim *sim)
 	return true;
 }
 
-enum { JOB, ARRIVE, END };
+enum { JOB, ARRIVE, END, ANSWER };
 struct choice {
 	int kind, side;
 	uint32_t device;
@@ -489,6 +668,8 @@ static int choices(const struct sim *sim, struct choice *ret)
 			if (sim->side[s].pending[i].kind && !sim->side[s].dead &&
 			    sim->side[s].ready_ns[i] <= sim->now)
 				ret[n++] = (struct choice){ JOB, s, i };
+		if (sim->side[s].question.ask && !sim->side[s].dead)
+			ret[n++] = (struct choice){ ANSWER, s, 0 };
 		if (may_arrive(sim, &sim->side[s]))
 			ret[n++] = (struct choice){ ARRIVE, s, 0 };
 		if (end_is_seen(sim, s))
@@ -499,10 +680,11 @@ static int choices(const struct sim *sim, struct choice *ret)
 
 static bool do_one(struct sim *sim)
 {
-	struct choice all[2 * SIM_DEVICES + 4], *c;
+	struct choice all[2 * SIM_DEVICES + 6], *c;
 	int n;
 
 	make_fault(sim);
+	do_late(sim);
 	n = choices(sim, all);
 	sim->step++;
 	/* Time passes also while things may happen. */
@@ -513,6 +695,8 @@ static bool do_one(struct sim *sim)
 		end_job(sim, c->side, c->device);
 	else if (c->kind == ARRIVE)
 		arrive(sim, c->side);
+	else if (c->kind == ANSWER)
+		answer(sim, c->side);
 	else
 		see_end(sim, c->side);
 	return true;
@@ -560,12 +744,115 @@ void sim_set_config(struct sim *sim, const struct vmig_core_config *config)
 {
 	struct vmig_core_config c = *config;
 
+	c.allow_no_p2p = true;
 	sim->one_way = c.one_way;
 	c.source = true;
 	vmig_core_init(&sim->side[SOURCE].core, &c, sim->side[SOURCE].devices, sim->n);
 	c.source = false;
 	c.keep_source = false;
 	vmig_core_init(&sim->side[DESTINATION].core, &c, sim->side[DESTINATION].devices, sim->n);
+}
+
+void sim_set_owned(struct sim *sim, bool fresh)
+{
+	sim->owned = true;
+	for (int s = 0; s < 2; s++) {
+		struct sim_side *side = &sim->side[s];
+		struct vmig_core_config c = side->core.config;
+
+		c.owned = true;
+		c.me = names[s];
+		c.attempt = s == SOURCE ? uuid(7, 0) : uuid_none;
+		c.nonce = uuid((uint8_t)(5 + s), 0);
+		c.scratch = side->scratch;
+		vmig_core_init(&side->core, &c, side->devices, sim->n);
+		for (uint32_t i = 0; i < sim->n; i++)
+			side->real[i].tag.instance = uuid((uint8_t)(3 + s), i);
+	}
+	for (uint32_t i = 0; i < sim->n; i++) {
+		struct vmig_ownership *r = &sim->record[i];
+
+		r->device = uuid(1, i);
+		sim->side[SOURCE].devices[i].fresh = uuid(1, i);
+		if (fresh)
+			continue;
+		sim->side[SOURCE].real[i].tag.identity = uuid(1, i);
+		r->phase = VMIG_OWNER_STABLE;
+		r->epoch = 1;
+		snprintf(r->owner, sizeof(r->owner), "%s", names[SOURCE]);
+	}
+}
+
+static void new_process(struct sim *sim, int s)
+{
+	struct sim_side *side = &sim->side[s];
+	const struct vmig_core_config c = {
+		.source = true,
+		.one_way = true,
+		.owned = true,
+		.resolve = true,
+		.me = names[s],
+		.timeout_ns = NS_PER_S,
+		.nonce = uuid((uint8_t)(10 + s), 0),
+		.scratch = side->scratch,
+	};
+
+	for (uint32_t i = 0; i < sim->n; i++) {
+		struct vmig_device_info info = side->devices[i].info;
+
+		side->devices[i] = (struct vmig_core_device){ .info = info };
+		side->pending[i].kind = VMIG_ACT_NONE;
+	}
+	side->question.ask = VMIG_OWNER_ASK_NONE;
+	side->finished = side->dead = false;
+	side->used = 0;
+	vmig_core_init(&side->core, &c, side->devices, sim->n);
+}
+
+static bool resolve_step(struct sim *sim, int s)
+{
+	struct vmig_core_event tick_event = { .kind = VMIG_EV_TICK };
+	struct sim_side *side = &sim->side[s];
+
+	do_late(sim);
+	if (side->question.ask) {
+		answer(sim, s);
+		return true;
+	}
+	for (uint32_t i = 0; i < sim->n; i++) {
+		if (!side->pending[i].kind)
+			continue;
+		end_job(sim, s, i);
+		return true;
+	}
+	if (vmig_core_deadline(&side->core) == UINT64_MAX)
+		return false;
+	sim->now = MAX(sim->now, vmig_core_deadline(&side->core));
+	feed(sim, s, &tick_event);
+	return true;
+}
+
+static void start(struct sim *sim, int s);
+
+void sim_resolve(struct sim *sim)
+{
+	int first = rand_r(&sim->seed) % 2;
+
+	sim->gone = false;
+	sim->away = 0;
+	sim->fault = SIM_NONE;
+	for (int k = 0; k < 2; k++) {
+		int s = k ? !first : first;
+		uint32_t steps = 0;
+
+		new_process(sim, s);
+		start(sim, s);
+		while (!sim->side[s].finished)
+			ck_assert(resolve_step(sim, s) && ++steps < 2000);
+	}
+	if (sim->late.ask)
+		swap(sim, &sim->late);
+	check_record(sim);
 }
 
 static void start(struct sim *sim, int s)
@@ -634,7 +921,7 @@ static void check_source(const struct sim *sim)
 		ck_assert_int_le(s->resumed, s->quiesced);
 		break;
 	case VMIG_IN_DOUBT:
-		ck_assert(s->core.promised && !any_runs(sim, SOURCE));
+		ck_assert(sim->faulty_device || (s->core.promised && !any_runs(sim, SOURCE)));
 		ck_assert_int_eq(s->resumed, 0);
 		break;
 	case VMIG_SOURCE_LOST:
@@ -654,6 +941,8 @@ static void check_destination(const struct sim *sim)
 	ck_assert_int_eq(d->started, r->outcome == VMIG_DONE);
 	if (r->outcome == VMIG_DONE)
 		ck_assert(sim_all_in(d, sim->n, VMIG_STATE_RUNNING));
+	else if (r->outcome == VMIG_IN_DOUBT)
+		ck_assert(sim->owned && sim_all_in(d, sim->n, VMIG_STATE_STOP));
 	else if (r->outcome == VMIG_SOURCE_LOST)
 		ck_assert(sim->faulty_device && d->core.promised);
 	else if (!sim->faulty_device)

@@ -29,6 +29,13 @@ enum sim_fault {
 	SIM_BAD_STREAM,   /* the next record is damaged */
 	SIM_DATA_VANISH,  /* the next data are dropped on the way, and nobody sees that */
 	SIM_WRONG_RECORD, /* the next record to the destination is one that only a destination sends */
+	/* of owned ones: the next question to the record, of whichever side */
+	SIM_RECORD_UNKNOWN_DONE, /* a swap is done, and that is not learnt */
+	SIM_RECORD_UNKNOWN_NOT,  /* it is not, and that is not learnt */
+	SIM_RECORD_LATE,         /* it is done at some later time */
+	SIM_RECORD_AWAY,         /* the record cannot be asked for a while */
+	SIM_RECORD_GONE,         /* nor ever again */
+	SIM_RECORD_BUMPED,       /* somebody ends the attempt */
 	SIM_FAULTS,
 };
 
@@ -41,6 +48,15 @@ struct sim_device {
 	uint32_t looks, reinit_at;     /* the look at its sizes at which new initial data appear; 0: never */
 	bool was_reset;
 	bool calms; /* half as much changes each time */
+	struct vmig_tag tag;
+};
+
+/** A question to the record that is under way. */
+struct sim_question {
+	enum vmig_owner_ask ask;
+	uint32_t n;
+	struct vmig_uuid ids[SIM_DEVICES];
+	struct vmig_ownership now[SIM_DEVICES], next[SIM_DEVICES];
 };
 
 struct sim_message {
@@ -61,6 +77,8 @@ struct sim_side {
 	uint32_t first, used;
 	uint64_t bytes, heard;
 	int quiesced, resumed, started, saved, loaded, events;
+	struct sim_question question;
+	struct vmig_ownership answer[SIM_DEVICES], scratch[SIM_DEVICES];
 };
 
 struct sim {
@@ -73,6 +91,11 @@ struct sim {
 	bool fault_done, faulty_device, silent, one_way;
 	int commits;
 	uint64_t slow_ns; /* how long a transition takes */
+	/* the record */
+	bool owned, gone;
+	uint32_t away;                             /* so many questions are not answered */
+	struct vmig_ownership record[SIM_DEVICES]; /* of each device, by its place */
+	struct sim_question late;                  /* a swap that is still to be done, or not */
 };
 
 /** Features of the devices, repeated as needed. */
@@ -82,6 +105,12 @@ void sim_set_config(struct sim *sim, const struct vmig_core_config *config);
 void sim_run(struct sim *sim);
 /** The outcomes agree with each other and with where the devices are. */
 void sim_check(struct sim *sim);
+/** From here on a record decides. The source's devices carry their identities and have records, or, @fresh, are new. */
+void sim_set_owned(struct sim *sim, bool fresh);
+/** New processes on both sides, which apply the restart rule; the record can be asked. */
+void sim_resolve(struct sim *sim);
+/** Does a device of this side run as the logical device that it is? */
+bool sim_owner_runs(const struct sim *sim, int s);
 bool sim_all_in(const struct sim_side *side, uint32_t n, uint32_t state);
 
 #endif

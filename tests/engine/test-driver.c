@@ -75,6 +75,7 @@ static void move(int n, const struct counter_config *config)
 
 	idle.busy = false;
 	both_open(&b, n, config, &idle);
+	b.source.options.allow_no_p2p = true;
 	side_run_both(&b.source, &b.destination);
 	check_moved(&b);
 	both_close(&b);
@@ -100,6 +101,18 @@ TEST(devices_without_precopy_move)
 	move(2, &(struct counter_config){ .flags = VMIG_MIGRATION_STOP_COPY, .busy = true });
 	move(2, &(struct counter_config){ .flags = VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_P2P,
 					  .busy = true });
+}
+
+TEST(a_device_without_p2p_among_others_is_refused)
+{
+	const struct counter_config config = { .flags = VMIG_MIGRATION_STOP_COPY };
+	struct both b;
+
+	both_open(&b, 2, &config, &config);
+	side_run_both(&b.source, &b.destination);
+	check_not_moved(&b);
+	ck_assert_ptr_nonnull(strstr(b.source.result.reason, "has no P2P and is not alone"));
+	both_close(&b);
 }
 
 TEST(devices_that_take_little_at_a_time_move)
@@ -591,9 +604,10 @@ TEST(devices_left_anywhere_are_brought_back)
 }
 
 HARNESS("driver", T(a_busy_device_moves), T(a_device_that_copies_moves), T(five_devices_move),
-	T(devices_without_precopy_move), T(devices_that_take_little_at_a_time_move), T(tcp_carries_it),
-	T(as_many_devices_as_there_may_be), T(all_devices_are_quiet_before_one_stops),
-	T(records_of_any_size_arrive), T(a_record_that_is_too_long_stops_it), T(a_user_that_fails_stops_it),
+	T(devices_without_precopy_move), T(a_device_without_p2p_among_others_is_refused),
+	T(devices_that_take_little_at_a_time_move), T(tcp_carries_it), T(as_many_devices_as_there_may_be),
+	T(all_devices_are_quiet_before_one_stops), T(records_of_any_size_arrive),
+	T(a_record_that_is_too_long_stops_it), T(a_user_that_fails_stops_it),
 	T(an_arc_that_fails_at_the_source_is_undone), T(a_source_in_error_is_lost_and_said_so),
 	T(an_arc_that_fails_at_the_destination_is_undone),
 	T(a_destination_that_cannot_run_after_the_commit_is_told), T(data_that_cannot_be_read_stop_it),

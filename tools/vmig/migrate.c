@@ -86,7 +86,7 @@ const struct tool_verb tool_migrate = {
 	.about = "move devices to others on this machine",
 	.more = "The first goes to the first, and so on; they move as one unit: all of them, or none.",
 	.example = "vmig migrate vfio-user:/run/a.sock --to vfio-user:/run/b.sock --workload",
-	.options = TOOL_OPT_RUN | TOOL_OPT_SOURCE | TOOL_OPT_TO,
+	.options = TOOL_OPT_RUN | TOOL_OPT_OWNER | TOOL_OPT_SOURCE | TOOL_OPT_TO,
 	.min_words = 2,
 	.run = run,
 };

@@ -55,6 +55,13 @@ static const struct row rows[] = {
 	{ "on-no-converge", "WHAT", TOOL_OPT_SOURCE, TEXT, AT(on_no_converge),
 	  "if the rest does not come to fit: switch over all the same, abort, or wait (switch)" },
 	{ "no-precopy", NULL, TOOL_OPT_SOURCE, FLAG, AT(no_precopy), "stop the device, then copy" },
+	{ "allow-no-p2p", NULL, TOOL_OPT_SOURCE, FLAG, AT(allow_no_p2p),
+	  "several devices, though one has no P2P: none does DMA to it" },
+	{ "owner", "URL", TOOL_OPT_OWNER, TEXT, AT(owner),
+	  "the record that decides who may run: sqlite:FILE, etcd:URL, none ($VMIG_OWNER)" },
+	{ "as", "NAME", TOOL_OPT_OWNER, TEXT, AT(as), "what this end is called in it (HOST/DEVICE)" },
+	{ "id", "UUID,...", TOOL_OPT_OWNER, TEXT, AT(id),
+	  "which devices these are, where they carry no tag" },
 	{ "workload", NULL, TOOL_OPT_WORKLOAD, FLAG, AT(workload),
 	  "keep the nics busy all the time, and count their records" },
 	{ "workload-time", "TIME", TOOL_OPT_WORKLOAD, TIME, AT(workload_ns),
@@ -201,7 +208,10 @@ int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, stru
 	bool only_words = false;
 	int r;
 
-	*ret = (struct tool_options){ .words = argv, .n_before_to = -1, .n_before_command = -1 };
+	*ret = (struct tool_options){ .words = argv,
+				      .n_before_to = -1,
+				      .n_before_command = -1,
+				      .owned = verb->options & TOOL_OPT_OWNER };
 	for (int i = 0; i < argc; i++) {
 		if (only_words || argv[i][0] != '-' || !argv[i][1]) {
 			argv[ret->n_words++] = argv[i];

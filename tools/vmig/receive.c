@@ -133,7 +133,7 @@ const struct tool_verb tool_receive = {
 		"'vmig compat',\n"
 		"and who is refused is named in one line. --once ends after the first that was refused.",
 	.example = "vmig receive --tls-psk psk tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_RUN | TOOL_OPT_CHANNEL | TOOL_OPT_ONCE,
+	.options = TOOL_OPT_RUN | TOOL_OPT_OWNER | TOOL_OPT_CHANNEL | TOOL_OPT_ONCE,
 	.min_words = 2,
 	.run = run,
 };

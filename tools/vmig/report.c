@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -104,6 +106,19 @@ static void draw_progress(const struct vmig_migrate_event *e)
 	tool_progress(line);
 }
 
+/* Tests hold a process just where a stage begins: VMIG_HOLD=STAGE[:SIDE] stops it there, until somebody sends SIGCONT. */
+static void hold(const struct tool_report *report, enum vmig_stage stage)
+{
+	const char *at = getenv("VMIG_HOLD");
+	size_t len = at ? strcspn(at, ":") : 0;
+	const char *name = vmig_stage_name(stage);
+
+	if (!at || strlen(name) != len || strncmp(at, name, len) != 0)
+		return;
+	if (!at[len] || !strcmp(at + len + 1, report->side))
+		raise(SIGSTOP);
+}
+
 void tool_report_event(const struct vmig_migrate_event *e, void *opaque)
 {
 	struct tool_report *report = opaque;
@@ -112,6 +127,7 @@ void tool_report_event(const struct vmig_migrate_event *e, void *opaque)
 	case VMIG_EVENT_STAGE:
 		emit_stage(report, e->stage);
 		report->stage = e->stage;
+		hold(report, e->stage);
 		break;
 	case VMIG_EVENT_STATE:
 		emit_state(report, e);
@@ -181,6 +197,19 @@ static void print_row(const struct tool_report *report, const struct vmig_migrat
 		tool_text_time(r->stage_ns[stage], took));
 }
 
+/* Whose they are now, and what the record cost: its time within the downtime on a line of its own. */
+static void print_record(const struct vmig_migrate_result *r)
+{
+	char down[TOOL_TEXT_MAX], all[TOOL_TEXT_MAX], what[64];
+
+	if (!r->owned)
+		return;
+	snprintf(what, sizeof(what), "%s of the downtime, epoch %llu", tool_text_time(r->owner_ns, down),
+		 (unsigned long long)r->epoch);
+	fprintf(tool_out(), "%-11s %-34s %10s %10s\n", "record", what, "",
+		tool_text_time(r->owner_total_ns, all));
+}
+
 void tool_report_table(const struct tool_report *report, const struct vmig_migrate_result *r)
 {
 	char bytes[TOOL_TEXT_MAX], total[TOOL_TEXT_MAX], down[TOOL_TEXT_MAX];
@@ -196,6 +225,7 @@ void tool_report_table(const struct tool_report *report, const struct vmig_migra
 		r->rounds == 1 ? "" : "s", tool_text_time(r->downtime_ns, down), r->resets,
 		r->resets == 1 ? "" : "s", 0, tool_text_size(r->bytes, bytes),
 		tool_text_time(r->total_ns, total));
+	print_record(r);
 }
 
 static const char *const outcomes[] = { "done", "not-done", "bad-input", "in-doubt", "source-lost" };
@@ -213,6 +243,15 @@ static json_t *stages_json(const struct vmig_migrate_result *r)
 	return array;
 }
 
+static json_t *owner_json(const struct vmig_migrate_result *r)
+{
+	char attempt[VMIG_UUID_TEXT_MAX];
+
+	return json_pack("{s:s, s:I, s:f, s:f, s:s?}", "attempt", vmig_uuid_text(&r->attempt, attempt),
+			 "epoch", (json_int_t)r->epoch, "downtime", (double)r->owner_ns / NS_PER_MS, "time",
+			 (double)r->owner_total_ns / NS_PER_MS, "verdict", r->verdict);
+}
+
 void tool_report_result(const struct tool_report *report, const struct vmig_migrate_result *r, int status,
 			json_t *more)
 {
@@ -227,6 +266,8 @@ void tool_report_result(const struct tool_report *report, const struct vmig_migr
 			 (json_int_t)r->bytes, "passes", (int)r->rounds, "total-time",
 			 (double)r->total_ns / NS_PER_MS, "downtime", (double)r->downtime_ns / NS_PER_MS,
 			 "resets", (int)r->resets, "stages", stages_json(r), "reason", r->reason);
+	if (r->owned && data)
+		json_object_set_new(data, "owner", owner_json(r));
 	if (more && data)
 		json_object_update(data, more);
 	json_decref(more);
@@ -246,11 +287,31 @@ static int say_lost(const struct tool_report *report, const struct vmig_migrate_
 			 stage, why, report->n ? report->names[0] : "DEVICE");
 }
 
+/* In doubt, where a record decides. */
+static int say_record(const struct tool_report *report, const struct vmig_migrate_result *r, const char *why)
+{
+	return tool_fail(VMIG_IN_DOUBT,
+			 "in doubt at %s: %s; the devices here stay stopped: when the record can be asked, "
+			 "'vmig owner "
+			 "resolve %s%s' brings them back if that is allowed",
+			 vmig_stage_name(r->stage), why, report->n ? report->names[0] : "DEVICE",
+			 report->n > 1 ? " ..." : "");
+}
+
+static const char *what_is_here(const struct tool_report *report, const struct vmig_migrate_result *r)
+{
+	bool other = r->verdict && (!strcmp(r->verdict, "keep") || !strcmp(r->verdict, "discard"));
+
+	if (other && r->stage == VMIG_STAGE_HELLO)
+		return "nothing is run here";
+	return !strcmp(report->side, "source") ? "the source runs on"
+					       : "the device here can be used as before";
+}
+
 int tool_report_failure(const struct tool_report *report, const struct vmig_migrate_result *r,
 			const char *detail)
 {
 	const char *stage = vmig_stage_name(r->stage);
-	bool source = !strcmp(report->side, "source");
 	char why[sizeof(r->reason) + 400];
 
 	snprintf(why, sizeof(why), "%s%s%.300s", *r->reason ? r->reason : strerror(r->code),
@@ -260,6 +321,8 @@ int tool_report_failure(const struct tool_report *report, const struct vmig_migr
 		return tool_fail(VMIG_BAD_INPUT, "refused at %s: %s; the device here can be used as before",
 				 stage, why);
 	case VMIG_IN_DOUBT:
+		if (r->owned || r->verdict)
+			return say_record(report, r, why);
 		return tool_fail(VMIG_IN_DOUBT,
 				 "in doubt at %s: %s; the source stays stopped: see whether the other end "
 				 "runs, and only "
@@ -269,6 +332,6 @@ int tool_report_failure(const struct tool_report *report, const struct vmig_migr
 		return say_lost(report, r, why);
 	default:
 		return tool_fail(VMIG_NOT_DONE, "not done, at %s: %s; %s", stage, why,
-				 source ? "the source runs on" : "the device here can be used as before");
+				 what_is_here(report, r));
 	}
 }

@@ -45,7 +45,7 @@ const struct tool_verb tool_send = {
 	.more = "ADDRESS is tcp:HOST:PORT or unix:PATH. A fault before the commit brings the source back to "
 		"RUNNING.",
 	.example = "vmig send vfio-user:/run/nic.sock tcp:host2:4444 --downtime 100ms",
-	.options = TOOL_OPT_RUN | TOOL_OPT_SOURCE | TOOL_OPT_CHANNEL,
+	.options = TOOL_OPT_RUN | TOOL_OPT_OWNER | TOOL_OPT_SOURCE | TOOL_OPT_CHANNEL,
 	.min_words = 2,
 	.run = run,
 };

@@ -7,6 +7,7 @@
 
 #include "device.h"
 #include "side.h"
+#include "store.h"
 
 #define WORKLOAD_NS 1000000000ull
 
@@ -61,6 +62,9 @@ static int put_in_order(const struct tool_side *side, uint32_t i)
 	uint32_t was;
 	int r;
 
+	/* Whose state it holds is known: the engine goes by the record. */
+	if (side->owner && tool_store_identified(dev))
+		return 0;
 	r = vmig_device_query_state(dev, &was);
 	if (r == -EOPNOTSUPP)
 		return tool_fail(VMIG_NOT_DONE,
@@ -91,6 +95,23 @@ static int open_all(struct tool_side *side)
 		if (!r)
 			r = put_in_order(side, i);
 	}
+	return r;
+}
+
+static int open_record(struct tool_side *side)
+{
+	const struct tool_options *o = side->options;
+	int r;
+
+	if (!o->owned)
+		return 0;
+	r = tool_store_open(o->owner, 0, &side->owner);
+	/* --as and --id are the source's where both ends are here. */
+	if (!r)
+		r = tool_store_name(side->source || o->n_before_to < 0 ? o->as : NULL, side->names[0],
+				    side->source, side->me);
+	if (!r && side->source)
+		r = tool_store_ids(o->id, side->n, &side->ids);
 	return r;
 }
 
@@ -149,7 +170,9 @@ int tool_side_open(struct tool_side *side, bool source, char **names, int n,
 	if (!side->devices)
 		return tool_fail(VMIG_NOT_DONE, "out of memory");
 	catch_signals();
-	r = open_all(side);
+	r = open_record(side);
+	if (!r)
+		r = open_all(side);
 	if (r)
 		return r;
 	r = tool_user_new(side->devices, side->names, side->n, options->workload, &side->user);
@@ -168,6 +191,8 @@ static void close_devices(struct tool_side *side)
 	for (uint32_t i = 0; side->devices && i < side->n; i++)
 		vmig_device_close(side->devices[i]);
 	free(side->devices);
+	free(side->ids);
+	vmig_owner_close(side->owner);
 	*side = (struct tool_side){ 0 };
 }
 
@@ -197,6 +222,11 @@ static struct vmig_migrate_options engine_options(struct tool_side *side)
 					      .timeout_ns = o->timeout_ns,
 					      .no_precopy = o->no_precopy,
 					      .keep_source = o->live,
+					      .allow_no_p2p = o->allow_no_p2p,
+					      .owner = side->owner,
+					      .me = side->me,
+					      .name_by_server = !o->as,
+					      .ids = side->ids,
 					      .event = tool_report_event,
 					      .opaque = &side->report,
 					      .cancel = side->report.leads ? &cancel : NULL };
@@ -253,6 +283,11 @@ static void merge(struct tool_side *side, const struct tool_side *other)
 		r->code = there->code;
 		r->stage = there->stage;
 		snprintf(r->reason, sizeof(r->reason), "%s", there->reason);
+	}
+	if (r->outcome == VMIG_DONE) {
+		r->owner_ns = there->owner_ns;
+		r->owner_total_ns += there->owner_total_ns;
+		r->epoch = there->epoch;
 	}
 	if (r->outcome == VMIG_DONE)
 		r->stage_ns[VMIG_STAGE_RUN] = there->stage_ns[VMIG_STAGE_RUN];

@@ -21,6 +21,9 @@ struct tool_side {
 	uint32_t n, n_moved;          /* with the memory that moves with them */
 	struct vmig_device **devices; /* @n_moved of them; the memory is the user's */
 	struct tool_user *user;
+	struct vmig_owner *owner; /* NULL: no record decides */
+	char me[VMIG_OWNER_NAME_MAX];
+	struct vmig_uuid *ids; /* NULL: by the tags */
 	struct tool_report report;
 	struct vmig_migrate_result result;
 };

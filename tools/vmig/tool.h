@@ -36,6 +36,7 @@
 #define TOOL_OPT_ARCS     (1u << 17)
 #define TOOL_OPT_DESCRIBE (1u << 19)
 #define TOOL_OPT_CHANNEL  (1u << 20) /* how another host is reached */
+#define TOOL_OPT_OWNER    (1u << 26) /* which record decides, and what this end is called in it */
 #define TOOL_OPT_TAKE     (1u << 21) /* devices from the users that have them */
 #define TOOL_OPT_SANDBOX  (1u << 23) /* that can be left out */
 #define TOOL_OPT_ONCE     (1u << 25)
@@ -66,6 +67,9 @@ struct tool_options {
 	const char *tls_ca, *tls_cert, *tls_key, *tls_peer, *tls_psk;
 	bool opaque_flag;   /* info --opaque */
 	const char *opaque; /* compat --opaque FILE */
+	const char *owner, *as, *id;
+	bool owned; /* the verb takes --owner */
+	bool allow_no_p2p;
 	const char *on_no_converge;
 };
 
