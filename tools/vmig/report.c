@@ -161,7 +161,9 @@ static const char *happened(const struct tool_report *report, const struct vmig_
 		return "versions and limits agreed";
 	case VMIG_STAGE_OFFER:
 		snprintf(buf, room, "%u device%s accepted%s", report->n, report->n == 1 ? "" : "s",
-			 report->memory ? ", with their memory" : "");
+			 !report->memory  ? ""
+			 : report->n == 1 ? ", with its memory"
+					  : ", with their memory");
 		return buf;
 	case VMIG_STAGE_PRECOPY:
 		if (!r->rounds)
