@@ -99,6 +99,14 @@ struct vmig_migrate_options {
 	 * vmig_device_query_opaque() says), the destination does not move either. Source, two-way channels only. */
 	bool probe;
 	bool paper; /* with @probe: the devices have only their descriptors: nothing else of them is judged */
+	/** Over how many connections data go: device i's over connection i modulo their number. At most 16; 0: one. The
+	 *  source asks for so many; the destination takes that, or fewer if it says so, where it has @more. */
+	uint32_t connections;
+	/** One more connection to the same peer: the source makes it, the destination waits for one, not much longer
+	 *  than @timeout_ms (-ETIMEDOUT: asked again. -ECONNABORTED: likewise). Called from a thread of the
+	 *  engine's, which closes what it is given. Two-way channels only. */
+	int (*more)(void *more_opaque, uint32_t timeout_ms, struct vmig_channel **ret);
+	void *more_opaque;
 	void (*event)(const struct vmig_migrate_event *event, void *opaque);
 	void *opaque;
 	const bool *cancel;   /* polled; true: abort */

@@ -37,6 +37,7 @@
 #define VMIG_LIMIT_USER_RECORD    (16u << 20)
 #define VMIG_LIMIT_USER_RECORDS   (64u << 20) /* of all devices */
 #define VMIG_LIMIT_DEVICES        256u
+#define VMIG_LIMIT_CONNECTIONS    16u /* of one migration */
 
 /* The ownership record. Names: VMIG_OWNER_NAME_MAX. The most devices of one swap: VMIG_LIMIT_DEVICES, or the store's own. */
 #define VMIG_LIMIT_OWNER_ROW       (64u << 10) /* bytes of a row of a file, whoever wrote it */

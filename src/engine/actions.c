@@ -166,6 +166,10 @@ static void put_hello(const struct vmig_core *core, struct vmig_cursor *c)
 		m.flags |= VMIG_HELLO_COPY;
 	if (core->config.source && core->config.probe)
 		m.flags |= VMIG_HELLO_PROBE;
+	/* The destination grants what it was asked for, or less. */
+	m.flags |= (core->config.source ? MIN(MAX(core->config.connections, 1), VMIG_LIMIT_CONNECTIONS)
+					: vmig_core_connections(core))
+		   << VMIG_HELLO_CONNECTIONS_SHIFT;
 	vmig_hello_put(c, &m);
 }
 

@@ -502,6 +502,13 @@ bool vmig_core_wants_record(const struct vmig_core *core, uint32_t type)
 	return core->phase != VMIG_PHASE_GO || core->config.source || !works_it_out || vmig_core_idle(core);
 }
 
+uint32_t vmig_core_connections(const struct vmig_core *core)
+{
+	uint32_t theirs = core->peer.flags >> VMIG_HELLO_CONNECTIONS_SHIFT;
+
+	return MAX(MIN(MIN(core->config.connections, VMIG_LIMIT_CONNECTIONS), theirs), 1);
+}
+
 bool vmig_core_wants_data(const struct vmig_core *core)
 {
 	return core->phase == VMIG_PHASE_GO && !core->config.source && core->stage >= VMIG_STAGE_PRECOPY &&

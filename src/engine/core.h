@@ -199,6 +199,7 @@ struct vmig_core_config {
 	uint64_t downtime_ns, timeout_ns, bandwidth;
 	uint64_t max_time_ns; /* of pre-copy; 0: no limit */
 	uint32_t max_rounds;
+	uint32_t connections; /* that data may go over; at least 1 */
 	enum vmig_no_converge on_no_converge;
 	bool allow_no_p2p; /* of several devices some may stop in one step */
 	/* ownership */
@@ -290,6 +291,9 @@ bool vmig_core_wants_record(const struct vmig_core *core, uint32_t type);
 
 /** May the devices of the destination be given data? */
 bool vmig_core_wants_data(const struct vmig_core *core);
+
+/** How many connections data go over, once both have said HELLO; until then 1. */
+uint32_t vmig_core_connections(const struct vmig_core *core);
 
 /** When the next VMIG_EV_TICK is due; UINT64_MAX: never. */
 uint64_t vmig_core_deadline(const struct vmig_core *core);

@@ -52,10 +52,13 @@ void vmig_driver_data_failed(struct vmig_driver *driver, uint32_t device, int co
 
 static bool record_waits(struct vmig_driver *driver)
 {
+	const struct vmig_conn *first = driver->conns[0];
 	bool waits;
 
 	pthread_mutex_lock(&driver->lock);
-	waits = driver->inbox.full;
+	/* But not for what other connections still have to bring. */
+	waits = first->inbox.full && (vmig_driver_may_take(driver, first) ||
+				      !vmig_core_wants_record(&driver->core, first->inbox.record.type));
 	pthread_mutex_unlock(&driver->lock);
 	return waits;
 }
@@ -74,35 +77,37 @@ void vmig_driver_feed(struct vmig_driver *driver, struct vmig_core_event *ev)
 	pthread_mutex_unlock(&driver->lock);
 }
 
-static void feed_record(struct vmig_driver *driver)
+static void feed_record(struct vmig_driver *driver, struct vmig_conn *conn)
 {
-	const struct vmig_record *record = &driver->inbox.record;
+	const struct vmig_record *record = &conn->inbox.record;
 	struct vmig_core_event ev = {
 		.kind = VMIG_EV_RECORD,
 		.type = record->type,
 		.device = record->device,
-		.payload = driver->control,
+		.payload = conn->control,
 		.payload_len = record->length,
-		.length = driver->inbox.length,
-		.chain = driver->inbox.chain,
-		.attempt = driver->in.decoder.head.attempt,
+		.length = conn->inbox.length,
+		.chain = conn->inbox.chain,
+		.attempt = conn->in.decoder.head.attempt,
 	};
 	bool piece = record->type == VMIG_RECORD_USER_RECORD;
 	int r;
 
 	/* The destination's own stream has the attempt's id from the first record on. */
-	if (!driver->source)
-		memcpy(driver->out.attempt, driver->in.decoder.head.attempt, sizeof(driver->out.attempt));
+	if (!driver->source &&
+	    memcmp(driver->conns[0]->out.attempt, conn->in.decoder.head.attempt, sizeof(conn->out.attempt)))
+		memcpy(driver->conns[0]->out.attempt, conn->in.decoder.head.attempt,
+		       sizeof(conn->out.attempt));
 	vmig_driver_feed(driver, &ev);
-	if (driver->source && record->type == VMIG_RECORD_HELLO)
-		vmig_out_peer(&driver->out, driver->in.decoder.head.minor, driver->core.peer.max_data);
+	if (record->type == VMIG_RECORD_HELLO && driver->core.phase == VMIG_PHASE_GO)
+		vmig_driver_open_more(driver);
 	if (driver->core.phase != VMIG_PHASE_GO || record->device >= driver->n)
 		return;
 	r = 0;
 	if (piece)
-		r = vmig_driver_keep_piece(driver, record->device, driver->control, record->length);
+		r = vmig_driver_keep_piece(driver, record->device, conn->control, record->length);
 	else if (record->type == VMIG_RECORD_OFFER && !driver->source)
-		r = vmig_driver_keep_offer(driver, record->device, driver->control, record->length);
+		r = vmig_driver_keep_offer(driver, record->device, conn->control, record->length);
 	if (r)
 		vmig_driver_data_failed(driver, record->device, r, "no memory for what is said of it");
 }
@@ -116,8 +121,18 @@ static bool lost_due(const struct vmig_driver *driver)
 
 enum found { NOTHING, JOB_ENDED, ANSWERED, RECORD, DATA_FAULT, LOST };
 
+/* Under the lock: a connection whose record the core may have; NULL: there is none. */
+static struct vmig_conn *full_inbox(struct vmig_driver *driver)
+{
+	for (uint32_t i = 0; i < driver->n_conns; i++)
+		if (driver->conns[i] && driver->conns[i]->inbox.full &&
+		    vmig_driver_may_take(driver, driver->conns[i]))
+			return driver->conns[i];
+	return NULL;
+}
+
 /* Under the lock: what is there to be told to the core? @ret gets a copy; a text stays valid until its owner's next task. */
-static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret)
+static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret, struct vmig_conn **ret_conn)
 {
 	struct vmig_driver_fault *data = &driver->data_fault, *lost = &driver->lost;
 
@@ -140,9 +155,10 @@ static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret)
 						 .text = data->text };
 		return DATA_FAULT;
 	}
-	if (driver->inbox.full && vmig_core_wants_record(&driver->core, driver->inbox.record.type))
+	*ret_conn = full_inbox(driver);
+	if (*ret_conn)
 		return RECORD;
-	if (!driver->inbox.full && lost_due(driver)) {
+	if (!driver->conns[0]->inbox.full && lost_due(driver)) {
 		lost->told = true;
 		*ret = (struct vmig_core_event){ .kind = VMIG_EV_LOST,
 						 .code = lost->code,
@@ -173,14 +189,15 @@ static bool cancel_wanted(struct vmig_driver *driver)
 	return true;
 }
 
-static enum found wait_for(struct vmig_driver *driver, struct vmig_core_event *ret)
+static enum found wait_for(struct vmig_driver *driver, struct vmig_core_event *ret,
+			   struct vmig_conn **ret_conn)
 {
 	enum found found;
 	uint64_t at;
 
 	pthread_mutex_lock(&driver->lock);
 	at = wake_at(driver);
-	while (!(found = look(driver, ret)) && vmig_now_ns() < at) {
+	while (!(found = look(driver, ret, ret_conn)) && vmig_now_ns() < at) {
 		struct timespec t = { .tv_sec = (time_t)(at / NS_PER_S), .tv_nsec = (long)(at % NS_PER_S) };
 
 		if (at == UINT64_MAX)
@@ -195,7 +212,8 @@ static enum found wait_for(struct vmig_driver *driver, struct vmig_core_event *r
 static void next_event(struct vmig_driver *driver)
 {
 	struct vmig_core_event ev = { 0 };
-	enum found found = wait_for(driver, &ev);
+	struct vmig_conn *conn = NULL;
+	enum found found = wait_for(driver, &ev, &conn);
 
 	if (cancel_wanted(driver)) {
 		struct vmig_core_event cancel = { .kind = VMIG_EV_CANCEL };
@@ -203,9 +221,9 @@ static void next_event(struct vmig_driver *driver)
 		vmig_driver_feed(driver, &cancel);
 	}
 	if (found == RECORD) {
-		feed_record(driver);
+		feed_record(driver, conn);
 		pthread_mutex_lock(&driver->lock);
-		driver->inbox.full = false;
+		conn->inbox.full = false;
 		pthread_cond_broadcast(&driver->receiver_wake);
 		pthread_mutex_unlock(&driver->lock);
 	} else if (found != NOTHING) {
@@ -223,6 +241,7 @@ static void send(struct vmig_driver *driver, const struct vmig_core_action *acti
 	uint8_t payload[VMIG_OFFER_OPAQUE_MAX + VMIG_OFFER_DESCRIPTOR_MAX + VMIG_REASON_MAX + 4096];
 	struct vmig_cursor c = vmig_cursor_into(payload, sizeof(payload));
 	bool progress = action->type == VMIG_RECORD_PROGRESS;
+	struct vmig_out *out = &driver->conns[0]->out;
 	struct vmig_record record = {
 		.type = (uint16_t)action->type,
 		.flags = progress ? VMIG_RECORD_OPTIONAL : 0,
@@ -234,10 +253,14 @@ static void send(struct vmig_driver *driver, const struct vmig_core_action *acti
 	if (!driver->source && !driver->core.peer.n_devices && action->type != VMIG_RECORD_ABORT)
 		return;
 	if (action->type == VMIG_RECORD_ABORT || action->type == VMIG_RECORD_REFUSE)
-		vmig_channel_set_timeout(driver->channel, LAST_WORD_MS);
+		vmig_channel_set_timeout(driver->conns[0]->channel, LAST_WORD_MS);
 	vmig_core_payload(&driver->core, action, &c);
 	record.length = (uint32_t)(sizeof(payload) - c.left);
-	r = vmig_out_control(&driver->out, &record, payload, progress);
+	if (action->type == VMIG_RECORD_DEVICE_END)
+		out = &vmig_driver_conn(driver, action->device)->out;
+	r = vmig_driver_send_beside(driver, &record, payload);
+	if (!r)
+		r = vmig_out_control(out, &record, payload, progress);
 	if (r)
 		vmig_driver_lost(driver, r, vmig_out_words(r), 500 * NS_PER_MS);
 }
@@ -266,7 +289,7 @@ static void stop_pump(struct vmig_driver *driver, uint32_t device)
 
 static void commit_channel(struct vmig_driver *driver)
 {
-	int r = vmig_channel_commit(driver->channel);
+	int r = vmig_channel_commit(driver->conns[0]->channel);
 
 	vmig_driver_feed_user(driver, r, r ? vmig_out_words(r) : NULL);
 }
@@ -306,7 +329,7 @@ static void perform(struct vmig_driver *driver, const struct vmig_core_action *a
 		commit_channel(driver);
 		break;
 	case VMIG_ACT_CHANNEL_SHUTDOWN:
-		vmig_channel_shutdown(driver->channel);
+		vmig_driver_shut_down(driver);
 		break;
 	case VMIG_ACT_OWNER:
 		vmig_asker_ask(&driver->asker, &driver->core, action);
@@ -340,7 +363,7 @@ static void configure_owner(struct vmig_driver *driver, struct vmig_core_config 
 {
 	const struct vmig_migrate_options *o = driver->options;
 
-	memcpy(config->attempt.bytes, driver->out.attempt, sizeof(config->attempt.bytes));
+	memcpy(config->attempt.bytes, driver->conns[0]->out.attempt, sizeof(config->attempt.bytes));
 	if (!driver->scratch)
 		return;
 	config->owned = true;
@@ -353,6 +376,18 @@ static void configure_owner(struct vmig_driver *driver, struct vmig_core_config 
 		if (o->ids)
 			driver->devices[i].given = o->ids[i];
 	}
+}
+
+/* That this end asks for, or the most that it takes. */
+static uint32_t connections(const struct vmig_driver *driver)
+{
+	const struct vmig_migrate_options *o = driver->options;
+
+	if (!o->more || driver->one_way || o->probe)
+		return 1;
+	if (!o->connections)
+		return driver->source ? 1 : VMIG_LIMIT_CONNECTIONS;
+	return driver->source ? MIN(o->connections, driver->n) : o->connections;
 }
 
 static void configure(struct vmig_driver *driver)
@@ -368,6 +403,7 @@ static void configure(struct vmig_driver *driver)
 		.downtime_ns = o->downtime_ns ? o->downtime_ns : 300 * NS_PER_MS,
 		.timeout_ns = o->timeout_ns ? o->timeout_ns : 30 * NS_PER_S,
 		.bandwidth = o->bandwidth,
+		.connections = connections(driver),
 		.max_time_ns = o->max_time_ns,
 		.max_rounds = o->max_rounds                                ? o->max_rounds
 			      : o->on_no_converge == VMIG_NO_CONVERGE_WAIT ? UINT32_MAX
@@ -382,7 +418,7 @@ static void configure(struct vmig_driver *driver)
 	configure_owner(driver, &config);
 	vmig_core_init(&driver->core, &config, driver->devices, driver->n);
 	/* Over a pipe nobody can say that he is still there. */
-	vmig_channel_set_timeout(driver->channel,
+	vmig_channel_set_timeout(driver->conns[0]->channel,
 				 driver->one_way ? 0 : (uint32_t)MIN(MAX(ms, 1), UINT32_MAX));
 }
 
@@ -404,11 +440,7 @@ static int start_threads(struct vmig_driver *driver)
 		return r;
 	if (driver->one_way && driver->source)
 		return 0;
-	r = pthread_create(&driver->receiver, NULL, vmig_receiver_run, driver);
-	driver->receiver_started = !r;
-	if (!r)
-		pthread_setname_np(driver->receiver, "vmig-receiver");
-	return -r;
+	return vmig_conn_start(driver->conns[0]);
 }
 
 static void stop_threads(struct vmig_driver *driver)
@@ -421,10 +453,9 @@ static void stop_threads(struct vmig_driver *driver)
 		pthread_cond_signal(&driver->workers[i].wake);
 	}
 	pthread_mutex_unlock(&driver->lock);
-	vmig_channel_shutdown(driver->channel);
+	vmig_driver_shut_down(driver);
 	vmig_asker_stop(&driver->asker);
-	if (driver->receiver_started)
-		pthread_join(driver->receiver, NULL);
+	vmig_driver_close_more(driver);
 	for (uint32_t i = 0; i < driver->n; i++)
 		if (driver->workers[i].started)
 			pthread_join(driver->workers[i].thread, NULL);
@@ -439,13 +470,17 @@ static void free_driver(struct vmig_driver *driver)
 	}
 	if (driver->records)
 		vmig_driver_free_records(driver);
-	vmig_out_done(&driver->out);
+	for (uint32_t i = 1; i < VMIG_LIMIT_CONNECTIONS; i++)
+		if (driver->conns[i])
+			vmig_channel_close(driver->conns[i]->channel);
+	for (uint32_t i = 0; i < VMIG_LIMIT_CONNECTIONS; i++)
+		vmig_conn_free(driver->conns[i]);
+	vmig_pace_done(&driver->pace);
 	vmig_asker_done(&driver->asker);
 	free(driver->scratch);
 	pthread_cond_destroy(&driver->main_wake);
 	pthread_cond_destroy(&driver->receiver_wake);
 	pthread_mutex_destroy(&driver->lock);
-	free(driver->bounce);
 	free(driver->workers);
 	free(driver->devices);
 	free(driver);
@@ -454,21 +489,19 @@ static void free_driver(struct vmig_driver *driver)
 static struct vmig_driver *new_driver(struct vmig_device *const *devices, uint32_t n,
 				      struct vmig_channel *channel, struct vmig_owner *owner)
 {
+	struct vmig_driver *driver = calloc(1, sizeof(*driver));
 	int r;
-
-	/* The digest's state has vector registers' alignment, which malloc() does not promise. */
-	struct vmig_driver *driver = aligned_alloc(_Alignof(struct vmig_driver), sizeof(*driver));
 
 	if (!driver)
 		return NULL;
-	memset(driver, 0, sizeof(*driver));
 	driver->n = n;
-	driver->channel = channel;
+	driver->n_conns = 1;
 	driver->one_way = vmig_channel_one_way(channel);
 	pthread_mutex_init(&driver->lock, NULL);
 	init_cond(&driver->main_wake);
 	init_cond(&driver->receiver_wake);
-	vmig_out_init(&driver->out, channel, 0);
+	vmig_pace_init(&driver->pace, 0);
+	driver->conns[0] = vmig_conn_new(driver, 0, channel, NULL);
 	r = vmig_asker_init(&driver->asker, owner, n, &driver->lock, &driver->main_wake);
 	driver->scratch = owner ? calloc(n, sizeof(*driver->scratch)) : NULL;
 	driver->workers = calloc(n, sizeof(*driver->workers));
@@ -483,7 +516,8 @@ static struct vmig_driver *new_driver(struct vmig_device *const *devices, uint32
 		init_cond(&w->wake);
 		pthread_mutex_init(&w->data_lock, NULL);
 	}
-	if (!r && driver->workers && driver->devices && driver->records && (driver->scratch || !owner))
+	if (!r && driver->workers && driver->devices && driver->records && driver->conns[0] &&
+	    (driver->scratch || !owner))
 		return driver;
 	free_driver(driver);
 	return NULL;
@@ -491,9 +525,9 @@ static struct vmig_driver *new_driver(struct vmig_device *const *devices, uint32
 
 static void fill_attempt(struct vmig_driver *driver)
 {
-	uint8_t *id = driver->out.attempt;
+	uint8_t *id = driver->conns[0]->out.attempt;
 
-	if (getrandom(id, sizeof(driver->out.attempt), 0) < 0) {
+	if (getrandom(id, sizeof(driver->conns[0]->out.attempt), 0) < 0) {
 		uint64_t now = vmig_now_ns() ^ ((uint64_t)getpid() << 40);
 
 		memcpy(id, &now, sizeof(now));
@@ -574,10 +608,13 @@ static int migrate(struct vmig_device *const *devices, uint32_t n, struct vmig_c
 	driver->source = source;
 	driver->user = user ? user : &no_user;
 	driver->options = o;
-	driver->out.bandwidth = o->bandwidth;
-	if (source)
+	driver->pace.bandwidth = o->bandwidth;
+	driver->conns[0]->out.bandwidth = o->bandwidth;
+	if (source) {
 		fill_attempt(driver);
-	vmig_intake_init(&driver->in, channel, source ? driver->out.attempt : NULL, &driver->heard_ns);
+		vmig_intake_init(&driver->conns[0]->in, channel, driver->conns[0]->out.attempt,
+				 &driver->heard_ns);
+	}
 	configure(driver);
 	r = run(driver);
 	if (!r) {

@@ -6,7 +6,8 @@
  *   the caller's  the core, the user's callbacks, control records out
  *   one worker a device  its state calls and, at the source, its data: a long transition blocks no other device
  *   one asker     where a record decides: asks it
- *   one receiver  all that comes in; at the destination it puts data straight into the devices
+ *   one receiver a connection  all that comes in; at the destination it puts data straight into the devices
+ *   one that lets further connections in, at the destination, until all are there
  *
  * driver->lock guards what they share. A record is handed from the receiver to the caller's thread one
  * at a time: there is no queue that a peer could fill. Nothing that blocks is called under it.
@@ -68,6 +69,30 @@ struct vmig_driver_fault {
 	char text[VMIG_DRIVER_TEXT];
 };
 
+/**
+ * One connection. The first carries everything; others, where there are some, the data of their devices, what belongs to
+ * these, and nothing back.
+ */
+struct vmig_conn {
+	struct vmig_driver *driver;
+	uint32_t index;
+	struct vmig_channel *channel;
+	struct vmig_out out;
+	struct vmig_intake in;
+	pthread_t receiver;
+	bool receiver_started;
+	uint8_t *bounce; /* of a data record that does not fit into one room; the receiver's own */
+
+	/* under driver->lock */
+	uint64_t marked; /* the number of the last MARK: what came before it is loaded */
+	struct {
+		bool full;
+		struct vmig_record record;
+		uint64_t length, chain;
+	} inbox;
+	uint8_t control[VMIG_LIMIT_RECORD_CONTROL]; /* the payload of the record in the inbox */
+};
+
 struct vmig_driver {
 	struct vmig_core core;
 	bool source, one_way;
@@ -78,9 +103,9 @@ struct vmig_driver {
 	struct vmig_asker asker;
 	const struct vmig_migrate_user *user;
 	const struct vmig_migrate_options *options;
-	struct vmig_channel *channel;
-	struct vmig_out out;
-	struct vmig_intake in;
+	struct vmig_conn *conns[VMIG_LIMIT_CONNECTIONS]; /* the first is there from the start */
+	uint32_t n_conns;                                /* that were agreed on */
+	struct vmig_pace pace;
 	atomic_uint_least64_t heard_ns, bytes;
 
 	pthread_mutex_t lock;
@@ -91,20 +116,39 @@ struct vmig_driver {
 	bool wants_data, discard, quit;
 	struct vmig_driver_fault lost, data_fault;
 	bool receiver_ended;
-	struct {
-		bool full;
-		struct vmig_record record;
-		uint64_t length, chain;
-	} inbox;
 
-	pthread_t receiver;
-	bool receiver_started;
+	pthread_t joiner;
+	bool joiner_started;
 	bool cancelled; /* the core was told */
 	bool finished;
-	struct iovec *records;                      /* destination: the users' records, one a device */
-	uint8_t control[VMIG_LIMIT_RECORD_CONTROL]; /* the payload of the record in the inbox */
-	uint8_t *bounce; /* of a data record that does not fit into one room; the receiver's own */
+	struct iovec *records; /* destination: the users' records, one a device */
 };
+
+/** The connection of a device's data. */
+static inline struct vmig_conn *vmig_driver_conn(struct vmig_driver *driver, uint32_t device)
+{
+	return driver->conns[device % driver->n_conns];
+}
+
+/* --- connections (conns.c) --- */
+
+/** NULL: no memory. @attempt: the stream's that comes in; NULL: not known. */
+struct vmig_conn *vmig_conn_new(struct vmig_driver *driver, uint32_t index, struct vmig_channel *channel,
+				const uint8_t *attempt);
+/** Its receiver. 0 or a negative errno. */
+int vmig_conn_start(struct vmig_conn *conn);
+/** All but its channel. */
+void vmig_conn_free(struct vmig_conn *conn);
+/** Both have said HELLO: make the other connections, or begin to let them in. */
+void vmig_driver_open_more(struct vmig_driver *driver);
+/** A record that concerns the other connections, too: MARK before INITIAL, PROGRESS. Before it goes over the first. */
+int vmig_driver_send_beside(struct vmig_driver *driver, const struct vmig_record *record,
+			    const void *payload);
+/** May the record that waits in @conn's inbox be given to the core now? */
+bool vmig_driver_may_take(const struct vmig_driver *driver, const struct vmig_conn *conn);
+/** Of the first, and of the others. The threads that use them must have been told to quit. */
+void vmig_driver_shut_down(struct vmig_driver *driver);
+void vmig_driver_close_more(struct vmig_driver *driver);
 
 /** The jobs DESCRIBE and JUDGE (judge.c). */
 void vmig_worker_describe(struct vmig_worker *w, struct vmig_core_event *end);
@@ -115,8 +159,8 @@ void vmig_papers_done(struct vmig_papers *papers);
 
 /** The worker of a device, until told to quit. */
 void *vmig_worker_run(void *worker);
-/** The receiver, until the channel ends or it is told to quit. */
-void *vmig_receiver_run(void *driver);
+/** The receiver of a connection, until the channel ends or it is told to quit. */
+void *vmig_receiver_run(void *conn);
 
 /** The channel is gone, or what comes through it is bad. The first one counts. Any thread. */
 void vmig_driver_lost(struct vmig_driver *driver, int code, const char *text, uint64_t wait_ns);

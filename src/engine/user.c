@@ -34,7 +34,7 @@ static int send_piece(struct vmig_driver *driver, uint32_t device, const struct 
 
 	vmig_user_piece_put(&c, piece);
 	record.length = (uint32_t)(sizeof(payload) - c.left);
-	return vmig_out_control(&driver->out, &record, payload, false);
+	return vmig_out_control(&driver->conns[0]->out, &record, payload, false);
 }
 
 static int send_record(struct vmig_driver *driver, uint32_t device, const uint8_t *bytes, size_t len)

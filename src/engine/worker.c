@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "engine/driver.h"
+#include "handle/provider.h"
 
 /* After a send has failed the peer's own reason may still be on its way: so long it is waited for. */
 #define LAST_WORD_NS (500 * NS_PER_MS)
@@ -141,18 +142,19 @@ static void wait_for_stop(struct vmig_worker *w)
 }
 
 /* One piece: 1; 0: the end or drained (*ret_code tells); negative: the device's error. */
-static int pump_piece(struct vmig_worker *w, int *ret_sent)
+static int pump_piece(struct vmig_worker *w, bool stays, int *ret_sent)
 {
+	struct vmig_out *out = &vmig_driver_conn(w->driver, w->index)->out;
 	struct iovec iov[VMIG_SESSION_IOV_MAX];
 	uint64_t digest;
 	ssize_t len;
 	int n;
 
-	len = vmig_session_lend(w->session, w->driver->out.piece, iov, &n);
+	len = vmig_session_lend(w->session, out->piece, iov, &n);
 	if (len <= 0)
 		return (int)len;
-	nap(w, vmig_out_delay(&w->driver->out, (size_t)len));
-	*ret_sent = vmig_out_data(&w->driver->out, w->index, iov, n, &digest);
+	nap(w, vmig_pace_delay(&w->driver->pace, (size_t)len));
+	*ret_sent = vmig_out_data(out, w->index, iov, n, stays, &digest);
 	vmig_session_return(w->session, (size_t)len);
 	w->length += (uint64_t)len;
 	w->chain = vmig_digest_chain(w->chain, (uint64_t)len, digest);
@@ -162,15 +164,17 @@ static int pump_piece(struct vmig_worker *w, int *ret_sent)
 
 static void do_pump(struct vmig_worker *w, const struct vmig_core_action *task, struct vmig_core_event *end)
 {
+	struct vmig_out *out = &vmig_driver_conn(w->driver, w->index)->out;
+	bool stays = w->session && vmig_session_has_loans(w->session) && !w->driver->pace.bandwidth;
+	int sent = 0, left, r = w->session ? 1 : -EINVAL;
 	uint64_t first = w->length;
-	int sent = 0, r = w->session ? 1 : -EINVAL;
 
 	end->pump = VMIG_PUMP_STOPPED;
 	while (r == 1 && !sent && !atomic_load(&w->stop) && w->length - first < task->budget)
-		r = pump_piece(w, &sent);
+		r = pump_piece(w, stays, &sent);
 	/* At the end of a device's data the record that says so is behind them at once. */
-	if (!sent && (r || task->budget != UINT64_MAX))
-		sent = vmig_out_flush(&w->driver->out);
+	left = vmig_out_leave(out, w->index, !sent && (r || task->budget != UINT64_MAX));
+	sent = sent ? sent : left;
 	end->length = w->length;
 	end->chain = w->chain;
 	if (sent) {

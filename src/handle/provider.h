@@ -97,5 +97,7 @@ void vmig_device_set_note(struct vmig_device *dev, const char *text);
 
 /** Does vmig_session_room() give the device's own memory? Then there may be several rooms for one piece of data. */
 bool vmig_session_has_rooms(const struct vmig_session *session);
+/** Does vmig_session_lend() give the device's own memory? Then the next piece is there at once. */
+bool vmig_session_has_loans(const struct vmig_session *session);
 
 #endif

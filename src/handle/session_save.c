@@ -191,6 +191,11 @@ void vmig_session_return(struct vmig_session *session, size_t used)
 		session->start += used;
 }
 
+bool vmig_session_has_loans(const struct vmig_session *session)
+{
+	return session->half.ops && session->half.ops->lend;
+}
+
 int vmig_session_query_precopy(struct vmig_session *session, struct vmig_precopy *ret)
 {
 	struct vmig_error error = { 0 };

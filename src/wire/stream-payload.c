@@ -267,3 +267,21 @@ int vmig_number_get(struct vmig_cursor *c, uint64_t *ret)
 	*ret = vmig_cursor_u64(c);
 	return ok(c);
 }
+
+void vmig_join_put(struct vmig_cursor *c, const struct vmig_join *m)
+{
+	vmig_cursor_put_u32(c, m->index);
+	vmig_cursor_put_u32(c, m->of);
+}
+
+int vmig_join_get(struct vmig_cursor *c, struct vmig_join *ret)
+{
+	struct vmig_join m;
+
+	m.index = vmig_cursor_u32(c);
+	m.of = vmig_cursor_u32(c);
+	if (!vmig_cursor_ok(c) || !m.index || m.index >= m.of || m.of > VMIG_LIMIT_CONNECTIONS)
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}

@@ -53,6 +53,8 @@ enum vmig_record_type {
 	VMIG_RECORD_ABORT = 16,
 	VMIG_RECORD_PROGRESS = 17,
 	VMIG_RECORD_CLAIM = 18,
+	VMIG_RECORD_JOIN = 19,
+	VMIG_RECORD_MARK = 20,
 	VMIG_RECORD_NR,
 };
 
@@ -153,6 +155,9 @@ struct vmig_hello {
 #define VMIG_HELLO_PROBE (1u << 1) /* only a question: after the answer to the offer nothing follows */
 #define VMIG_HELLO_OWNED (1u << 2) /* a record decides who may run the devices */
 
+/* How many connections the source would like, and the destination takes: 0 and 1 are one. In the flags. */
+#define VMIG_HELLO_CONNECTIONS_SHIFT 24
+
 #define VMIG_OFFER_TEXT_MAX       128u      /* bytes of identity, format and name each */
 #define VMIG_OFFER_OPAQUE_MAX     4096u     /* bytes of the driver's version data */
 #define VMIG_OFFER_RESET          (1u << 0) /* the device can be reset */
@@ -215,7 +220,13 @@ int vmig_claim_get(struct vmig_cursor *c, struct vmig_ownership *ret);
 /** COMMITTED: how long (ns) the record took; of minor version 1 it is empty: 0. */
 void vmig_committed_put(struct vmig_cursor *c, uint64_t owner_ns);
 void vmig_committed_get(struct vmig_cursor *c, uint64_t *ret_owner_ns);
-/** INITIAL and INITIAL_LOADED (which initial data), PROGRESS (bytes loaded or sent): one number. */
+/** JOIN: the first record of a connection beside the first one. */
+struct vmig_join {
+	uint32_t index, of; /* the connection's, from 1; how many there are */
+};
+void vmig_join_put(struct vmig_cursor *c, const struct vmig_join *m);
+int vmig_join_get(struct vmig_cursor *c, struct vmig_join *ret);
+/** INITIAL, INITIAL_LOADED and MARK (which initial data), PROGRESS (bytes loaded or sent): one number. */
 void vmig_number_put(struct vmig_cursor *c, uint64_t number);
 int vmig_number_get(struct vmig_cursor *c, uint64_t *ret);
 
