@@ -138,7 +138,9 @@ TEST(mappings_are_checked)
 		{ { .iova = 1, .size = 4096, .prot = 3, .fd = -1, .vaddr = buf }, -EINVAL },
 		{ { .iova = top, .size = 8192, .prot = 3, .fd = -1, .vaddr = buf }, -EINVAL },
 		{ { .size = 4096, .prot = 0, .fd = -1, .vaddr = buf }, -EINVAL },
-		{ { .size = 4096, .prot = 7, .fd = -1, .vaddr = buf }, -EINVAL },
+		{ { .size = 4096, .prot = 4, .fd = -1, .vaddr = buf }, -EINVAL },
+		{ { .size = 4096, .prot = 7, .fd = -1, .vaddr = buf }, 0 },
+		{ { .size = 4096, .prot = 15, .fd = -1, .vaddr = buf }, -EINVAL },
 		{ { .size = 4096, .prot = 3, .fd = -1 }, -EINVAL },
 		{ { .size = 4096, .prot = 3, .fd = 0, .fd_offset = top, .vaddr = buf }, -EINVAL },
 		{ { .size = 4096, .prot = 3, .fd = 0 }, -EOPNOTSUPP }, /* this one takes addresses only */

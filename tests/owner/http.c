@@ -27,7 +27,7 @@ static bool send_all(int fd, const char *data, size_t len)
 /* The head, and as many bytes as it says; false: the other end has gone. */
 static bool take_request(struct http_server *server, int fd)
 {
-	static char data[1 << 20];
+	static _Thread_local char data[1 << 20]; /* there may be two servers */
 	size_t len = 0, want = SIZE_MAX;
 	const char *body = NULL, *length;
 

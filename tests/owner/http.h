@@ -18,6 +18,7 @@ struct http_server {
 		HTTP_ENDLESS, /* answer, and then zeros until the other end gives up */
 	} how;
 	uint16_t port;
+	/* To be looked at when it has been stopped. */
 	int n_requests;
 	char request[65536]; /* the last one: its body */
 	int listener;

@@ -491,11 +491,11 @@ TEST(another_endpoint_is_asked)
 	ck_assert_int_eq(vmig_owner_open(url, 6000, &owner, NULL), 0);
 	ck_assert_int_eq(do_swap(owner), 0);
 	ck_assert_int_eq(do_swap(owner), 0);
-	ck_assert_int_eq(server.n_requests, 2);
-	ck_assert_int_eq(silent.n_requests, 1); /* the second time it begins with the one that answered */
 	vmig_owner_close(owner);
 	http_stop(&silent);
 	http_stop(&server);
+	ck_assert_int_eq(server.n_requests, 2);
+	ck_assert_int_eq(silent.n_requests, 1); /* the second time it begins with the one that answered */
 	close(dead_fd);
 }
 
