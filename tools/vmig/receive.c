@@ -5,7 +5,9 @@
 
 #include "channel.h"
 #include "device.h"
+#include "harden-receive.h"
 #include "side.h"
+#include "store.h"
 
 #define POLL_MS 250 /* how late Ctrl-C is noticed while nobody comes */
 
@@ -80,6 +82,17 @@ static bool goes_on(struct tool_side *side)
 	return true;
 }
 
+/* Whoever comes is a stranger until it has shown who it is. */
+static int give_up(const char *address, const struct tool_options *o)
+{
+	char owner[TOOL_STORE_URL_MAX];
+	int r = o->no_sandbox ? 0 : tool_store_url(o->owner, owner);
+
+	if (!r && !o->no_sandbox)
+		harden_receive(address, owner);
+	return r;
+}
+
 static int at(struct tool_side *side, const char *address)
 {
 	struct vmig_listener *listener = NULL;
@@ -90,6 +103,11 @@ static int at(struct tool_side *side, const char *address)
 	r = tool_channel_listen(address, side->options, &listener);
 	if (r)
 		return r;
+	r = give_up(address, side->options);
+	if (r) {
+		vmig_listener_free(listener);
+		return r;
+	}
 	say_listening(vmig_listener_address(listener));
 	do {
 		vmig_channel_close(channel);
@@ -133,7 +151,7 @@ const struct tool_verb tool_receive = {
 		"'vmig compat',\n"
 		"and who is refused is named in one line. --once ends after the first that was refused.",
 	.example = "vmig receive --tls-psk psk tcp:0.0.0.0:4444 vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_RUN | TOOL_OPT_OWNER | TOOL_OPT_CHANNEL | TOOL_OPT_ONCE,
+	.options = TOOL_OPT_RUN | TOOL_OPT_SANDBOX | TOOL_OPT_OWNER | TOOL_OPT_CHANNEL | TOOL_OPT_ONCE,
 	.min_words = 2,
 	.run = run,
 };

@@ -57,18 +57,20 @@ static int open_url(const char *url, uint64_t timeout_ns, struct vmig_owner **re
 			 error.text[0] ? error.text : strerror(-r));
 }
 
-int tool_store_open(const char *url, uint64_t timeout_ns, struct vmig_owner **ret)
+int tool_store_url(const char *url, char ret[TOOL_STORE_URL_MAX])
 {
-	char path[PATH_MAX], text[PATH_MAX + 8];
+	char path[PATH_MAX];
 	int r;
 
-	*ret = NULL;
 	if (!url)
 		url = getenv("VMIG_OWNER");
-	if (url && !strcmp(url, "none"))
+	if (url && *url) {
+		if (strlen(url) >= TOOL_STORE_URL_MAX)
+			return tool_fail(VMIG_BAD_INPUT, "--owner: longer than %d bytes",
+					 TOOL_STORE_URL_MAX - 1);
+		strcpy(ret, strcmp(url, "none") != 0 ? url : "");
 		return 0;
-	if (url && *url)
-		return open_url(url, timeout_ns, ret);
+	}
 	r = default_file(path);
 	if (r)
 		return tool_fail(
@@ -76,8 +78,17 @@ int tool_store_open(const char *url, uint64_t timeout_ns, struct vmig_owner **re
 			"the ownership record has no place (%s): name one with --owner sqlite:FILE, or go "
 			"without with --owner none",
 			strerror(-r));
-	snprintf(text, sizeof(text), "sqlite:%s", path);
-	return open_url(text, timeout_ns, ret);
+	snprintf(ret, TOOL_STORE_URL_MAX, "sqlite:%s", path);
+	return 0;
+}
+
+int tool_store_open(const char *url, uint64_t timeout_ns, struct vmig_owner **ret)
+{
+	char text[TOOL_STORE_URL_MAX];
+	int r = tool_store_url(url, text);
+
+	*ret = NULL;
+	return r || !*text ? r : open_url(text, timeout_ns, ret);
 }
 
 /* --- who this end is ----------------------------------------------------------------------- */

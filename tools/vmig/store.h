@@ -5,6 +5,11 @@
 
 #include "tool.h"
 
+#define TOOL_STORE_URL_MAX 4352
+
+/** Which one that is; "": "none". Its folder is made if it is the machine's own. 0, or an exit status: it has been said. */
+int tool_store_url(const char *url, char ret[TOOL_STORE_URL_MAX]);
+
 /**
  * Open the record that @url (--owner), else $VMIG_OWNER, else the machine's own file is. *ret NULL: "none".
  * 0, or an exit status: it has been said.
