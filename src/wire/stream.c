@@ -125,6 +125,13 @@ static int bad(struct vmig_stream_decoder *d, struct vmig_error *error, int code
 	return vmig_fault(error, code, "stream", "at byte %llu: %s", (unsigned long long)d->offset, what);
 }
 
+static bool is_none(const uint8_t attempt[16])
+{
+	static const uint8_t none[16];
+
+	return !memcmp(attempt, none, sizeof(none));
+}
+
 static int judge_head(struct vmig_stream_decoder *d, struct vmig_error *error)
 {
 	struct vmig_cursor c = vmig_cursor_over(d->buf, VMIG_STREAM_HEAD_LEN);
@@ -149,6 +156,10 @@ static int judge_head(struct vmig_stream_decoder *d, struct vmig_error *error)
 		return vmig_fault(error, -EPROTONOSUPPORT, "stream", "version %u.%u; this end speaks %u.%u",
 				  head.major, head.minor, VMIG_STREAM_MAJOR, VMIG_STREAM_MINOR);
 	}
+	/* An end that fails before it has heard from the other knows no attempt; it may say so, and nothing else. */
+	d->nobodys = d->attempt_known && is_none(head.attempt);
+	if (d->nobodys)
+		memcpy(head.attempt, d->head.attempt, sizeof(head.attempt));
 	if (d->attempt_known && memcmp(head.attempt, d->head.attempt, sizeof(head.attempt)))
 		return bad(d, error, -EBADMSG, "the head is one of another attempt");
 	d->head = head;
@@ -204,7 +215,8 @@ static int judge_header(struct vmig_stream_decoder *d, struct vmig_error *error)
 	r.digest = vmig_cursor_u64(&c);
 	if (vmig_cursor_u64(&c) != vmig_digest_of(d->buf, VMIG_STREAM_HEADER_LEN - sizeof(uint64_t)))
 		return bad(d, error, -EBADMSG, "a record's header is damaged (its digest is wrong)");
-	if (memcmp(attempt, d->head.attempt, sizeof(attempt)))
+	if (memcmp(attempt, d->head.attempt, sizeof(attempt)) &&
+	    !(d->nobodys && r.type == VMIG_RECORD_ABORT && is_none(attempt)))
 		return bad(d, error, -EBADMSG, "a record of another attempt");
 	err = judge_number(d, &r, error);
 	if (!err)

@@ -100,6 +100,7 @@ struct vmig_stream_decoder {
 	uint64_t offset;              /* of the next byte that has not been judged */
 	/* private */
 	bool attempt_known;
+	bool nobodys; /* the head names no attempt: its end failed before it heard of one */
 	uint32_t next_number;
 	uint32_t payload_left;
 	uint32_t have;

@@ -19,17 +19,25 @@ void made_bytes(struct made *m, const void *bytes, size_t len)
 	m->len += len;
 }
 
-void made_begin(struct made *m)
+void made_begin_as(struct made *m, const uint8_t attempt[16])
 {
 	struct vmig_stream_head head = { .major = VMIG_STREAM_MAJOR, .minor = VMIG_STREAM_MINOR };
 	uint8_t bytes[VMIG_STREAM_HEAD_LEN];
 
 	memset(m, 0, sizeof(*m));
-	for (int i = 0; i < 16; i++)
-		m->attempt[i] = (uint8_t)(0x11 * i);
+	memcpy(m->attempt, attempt, sizeof(m->attempt));
 	memcpy(head.attempt, m->attempt, sizeof(head.attempt));
 	vmig_stream_put_head(bytes, &head);
 	made_bytes(m, bytes, sizeof(bytes));
+}
+
+void made_begin(struct made *m)
+{
+	uint8_t attempt[16];
+
+	for (int i = 0; i < 16; i++)
+		attempt[i] = (uint8_t)(0x11 * i);
+	made_begin_as(m, attempt);
 }
 
 void made_end(struct made *m)

@@ -14,6 +14,7 @@ struct made {
 
 /** A head. The attempt is 00 11 22 .. ff. */
 void made_begin(struct made *m);
+void made_begin_as(struct made *m, const uint8_t attempt[16]);
 void made_end(struct made *m);
 void made_bytes(struct made *m, const void *bytes, size_t len);
 /** A record with the next number and right digests. */

@@ -286,6 +286,24 @@ TEST(another_attempt_is_refused)
 	made_end(&m);
 }
 
+/* An end that failed before it heard from the other may say so, and only so. */
+TEST(of_no_attempt_is_only_an_abort)
+{
+	static const uint8_t abort_text[] = { 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint16_t types[] = { VMIG_RECORD_ABORT, VMIG_RECORD_READY };
+	unsigned int seed = harness_seed();
+	uint8_t mine[16] = { 1 }, none[16] = { 0 };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct made m;
+
+		made_begin_as(&m, none);
+		made_add(&m, types[i], 0, VMIG_RECORD_ALL, abort_text, i ? 0 : sizeof(abort_text));
+		ck_assert_int_eq(made_take(m.bytes, m.len, mine, 0, &seed).code, i ? -EBADMSG : 0);
+		made_end(&m);
+	}
+}
+
 TEST(unknown_records_are_skipped_if_optional)
 {
 	unsigned int seed = harness_seed();
@@ -512,8 +530,8 @@ HARNESS("stream", T(bytes_are_those_of_the_golden_file), T(the_golden_file_is_ac
 
 	T(segmentation_changes_nothing), T(a_stream_ends_only_between_records), T(every_flipped_bit_is_seen),
 	T(lost_doubled_and_reordered_records_are_seen), T(another_attempt_is_refused),
-	T(unknown_records_are_skipped_if_optional), T(a_later_minor_version_is_read_another_major_is_not),
-	T(every_type_has_a_limit), T(a_hello_has_1_to_256_devices),
-	T(an_offers_texts_are_bounded_and_printable), T(a_piece_lies_within_its_record),
-	T(an_offer_of_minor_version_0_has_no_descriptor), T(a_descriptor_is_bounded), T(a_reason_is_bounded),
-	T(payloads_cut_short_are_refused))
+	T(of_no_attempt_is_only_an_abort), T(unknown_records_are_skipped_if_optional),
+	T(a_later_minor_version_is_read_another_major_is_not), T(every_type_has_a_limit),
+	T(a_hello_has_1_to_256_devices), T(an_offers_texts_are_bounded_and_printable),
+	T(a_piece_lies_within_its_record), T(an_offer_of_minor_version_0_has_no_descriptor),
+	T(a_descriptor_is_bounded), T(a_reason_is_bounded), T(payloads_cut_short_are_refused))
