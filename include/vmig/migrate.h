@@ -186,7 +186,8 @@ int vmig_owner_resolve(struct vmig_device *const *devices, uint32_t n, struct vm
  * Find a device wherever a dead user left it and bring it back to RUNNING: from a state of the saving
  * group or STOP by walking, from RESUMING or ERROR by a reset.
  * *ret_was (may be NULL): the state it was found in. *ret_reset (may be NULL): its state was lost by a reset.
- * Returns 0; or -EIO: it could not be brought to RUNNING; or as vmig_device_set_state().
+ * Returns 0; or -EIO: it could not be brought to RUNNING; -EPERM: it has stopped and carries an identity, so that it may run
+ * elsewhere by now: vmig_owner_resolve() asks the record; or as vmig_device_set_state().
  */
 int vmig_recover(struct vmig_device *dev, uint32_t *ret_was, bool *ret_reset);
 

@@ -345,7 +345,7 @@ static void start(struct vmig_core *core)
 
 static void cancel(struct vmig_core *core)
 {
-	/* In doubt: not to wait for the record any longer. */
+	core->own.impatient = true;
 	if (core->phase == VMIG_PHASE_DOUBT)
 		core->own.until_ns = core->now;
 	if (core->phase != VMIG_PHASE_GO || core->promised)

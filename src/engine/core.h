@@ -180,6 +180,8 @@ struct vmig_core_owning {
 	uint64_t until_ns;           /* not to be asked again after this */
 	bool unknown;                /* a commit was sent whose outcome has not been learnt */
 	bool opened;                 /* source: the attempt is open in the record */
+	bool refuses;                /* destination: its devices are not free; the reasons are given */
+	bool impatient;              /* source: cancelled after its promise: the record is not waited for */
 	bool mine;                   /* the record says that this end is the owner */
 	bool same_life;              /* destination: this process has committed, and has run nothing */
 	bool arrived;                /* source: the record says that it runs elsewhere */

@@ -55,6 +55,8 @@ static void hello(struct vmig_core *core, const struct vmig_core_event *ev)
 		broken(core, "a HELLO that is too short or out of bounds");
 	} else if ((core->peer.flags & VMIG_HELLO_COPY) && !core->config.one_way) {
 		broken(core, "the source means to run on, over a channel where it must not");
+	} else if (core->own.refuses) {
+		vmig_core_fail(core, core->result.outcome);
 	} else if (!agreed(core, ev)) {
 		vmig_core_fail(core, VMIG_NOT_DONE);
 	} else {

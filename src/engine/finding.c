@@ -29,6 +29,19 @@ static bool identified(const struct vmig_core_device *dev)
 	return dev->tagged && !vmig_uuid_is_none(&dev->tag.identity);
 }
 
+/* A destination says why not when it has heard in which attempt. */
+static void give_up(struct vmig_core *core, enum vmig_outcome outcome)
+{
+	if (core->config.source || core->peer.n_devices) {
+		vmig_core_fail(core, outcome);
+		return;
+	}
+	core->own.refuses = true;
+	core->result.outcome = outcome;
+	core->own.again_ns = 0;
+	core->own.at = VMIG_OWN_FOUND;
+}
+
 /* --- whose they are --- */
 
 void vmig_own_find(struct vmig_core *core)
@@ -134,7 +147,7 @@ static bool refuse_held(struct vmig_core *core)
 				core, i, -EBUSY, "is a stopped copy of a device that may run elsewhere",
 				"the ownership record decides, see 'vmig owner show'; --owner names it");
 	if (core->result.code)
-		vmig_core_fail(core, VMIG_NOT_DONE);
+		give_up(core, VMIG_NOT_DONE);
 	return core->result.code;
 }
 
@@ -155,7 +168,7 @@ static void in_use(struct vmig_core *core)
 			vmig_core_device_reason(
 				core, i, -EBUSY, "is in use",
 				"by the ownership record it is this host's, and it runs here");
-	vmig_core_fail(core, VMIG_NOT_DONE);
+	give_up(core, VMIG_NOT_DONE);
 }
 
 static void settled_back(struct vmig_core *core)
@@ -187,7 +200,7 @@ static void write_done(struct vmig_core *core, const struct vmig_core_event *ev)
 		settled_back(core);
 	} else if (!core->own.again_ns && !vmig_own_again(core)) {
 		vmig_own_reason(core, "the record cannot be told that the devices run here");
-		vmig_core_fail(core, VMIG_NOT_DONE);
+		give_up(core, VMIG_NOT_DONE);
 	}
 }
 
@@ -276,7 +289,7 @@ static void not_mine(struct vmig_core *core, enum vmig_settled settled)
 		vmig_core_reason(core, -ESTALE,
 				 "the record says that %s owns %s: what is here is an old copy", owner,
 				 dev ? dev->info.name : "it");
-	vmig_core_fail(core, VMIG_NOT_DONE);
+	give_up(core, VMIG_NOT_DONE);
 }
 
 /* Its tag has an identity that the record does not know, or it was named for the first time. */
@@ -303,7 +316,7 @@ static void absent(struct vmig_core *core)
 		refused = true;
 	}
 	if (refused)
-		vmig_core_fail(core, stands_still(core) ? VMIG_IN_DOUBT : VMIG_NOT_DONE);
+		give_up(core, stands_still(core) ? VMIG_IN_DOUBT : VMIG_NOT_DONE);
 	else
 		vmig_own_settle(core, NULL, false);
 }
@@ -318,7 +331,7 @@ static void no_answer(struct vmig_core *core, enum vmig_settled settled)
 			"what is found here and what the record says do not decide who may run it: see 'vmig "
 			"owner show'");
 	}
-	vmig_core_fail(core, stands_still(core) ? VMIG_IN_DOUBT : VMIG_NOT_DONE);
+	give_up(core, stands_still(core) ? VMIG_IN_DOUBT : VMIG_NOT_DONE);
 }
 
 static void state_is_gone(struct vmig_core *core)
@@ -328,7 +341,7 @@ static void state_is_gone(struct vmig_core *core)
 		"by the record it is this host's (%s), but not all of its state is here: its device server "
 		"has ended, or was reset; see 'vmig owner show' whether an earlier owner kept a copy",
 		core->own.me);
-	vmig_core_fail(core, core->config.source ? VMIG_SOURCE_LOST : VMIG_NOT_DONE);
+	give_up(core, core->config.source ? VMIG_SOURCE_LOST : VMIG_NOT_DONE);
 }
 
 static void discard(struct vmig_core *core)
@@ -392,7 +405,7 @@ static bool nothing_to_resolve(struct vmig_core *core)
 			return false;
 	vmig_core_reason(core, -ENOENT,
 			 "no device here carries an identity: the record has nothing to say of them");
-	vmig_core_fail(core, VMIG_NOT_DONE);
+	give_up(core, VMIG_NOT_DONE);
 	return true;
 }
 
@@ -421,7 +434,7 @@ static void looked(struct vmig_core *core)
 	if (identify(core))
 		ask(core);
 	else
-		vmig_core_fail(core, VMIG_NOT_DONE);
+		give_up(core, VMIG_NOT_DONE);
 }
 
 static void answered(struct vmig_core *core, const struct vmig_core_event *ev)

@@ -28,6 +28,16 @@ static int walk_or_reset(struct vmig_device *dev, uint32_t state, bool *ret_rese
 	return vmig_device_set_state(dev, VMIG_STATE_RUNNING, VMIG_STATE_NONE, NULL);
 }
 
+/* It has stopped, and holds the state of a device that may run elsewhere: the record decides, vmig_owner_resolve(). */
+static bool held(struct vmig_device *dev, uint32_t state)
+{
+	struct vmig_tag tag;
+
+	if (state != VMIG_STATE_STOP && state != VMIG_STATE_STOP_COPY)
+		return false;
+	return !vmig_device_query_tag(dev, &tag) && !vmig_uuid_is_none(&tag.identity);
+}
+
 int vmig_recover(struct vmig_device *dev, uint32_t *ret_was, bool *ret_reset)
 {
 	bool was_reset = false;
@@ -38,6 +48,8 @@ int vmig_recover(struct vmig_device *dev, uint32_t *ret_was, bool *ret_reset)
 		return r;
 	if (ret_was)
 		*ret_was = state;
+	if (held(dev, state))
+		return -EPERM;
 	r = walk_or_reset(dev, state, &was_reset);
 	if (ret_reset)
 		*ret_reset = was_reset;

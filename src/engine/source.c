@@ -727,7 +727,7 @@ void vmig_source_doubt(struct vmig_core *core, const struct vmig_core_event *ev)
 	enum vmig_settled settled;
 
 	if (!ev)
-		vmig_own_patience(core, core->config.timeout_ns);
+		vmig_own_patience(core, core->own.impatient ? 0 : core->config.timeout_ns);
 	/* What was asked before has to be answered first. */
 	if (!ev && core->own.ask)
 		return;

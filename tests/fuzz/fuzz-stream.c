@@ -136,6 +136,7 @@ union payload {
 	struct vmig_user_piece piece;
 	struct vmig_fin fin;
 	struct vmig_abort abort;
+	struct vmig_ownership claim;
 	uint64_t number;
 };
 
@@ -154,6 +155,8 @@ static int get(unsigned int kind, struct vmig_cursor *c, union payload *m)
 		return vmig_fin_get(c, &m->fin);
 	case 5:
 		return vmig_abort_get(c, &m->abort);
+	case 6:
+		return vmig_claim_get(c, &m->claim);
 	default:
 		return vmig_number_get(c, &m->number);
 	}
@@ -175,6 +178,8 @@ static size_t put(unsigned int kind, const union payload *m, uint8_t *to, size_t
 		vmig_fin_put(&c, &m->fin);
 	else if (kind == 5)
 		vmig_abort_put(&c, &m->abort);
+	else if (kind == 6)
+		vmig_claim_put(&c, &m->claim);
 	else
 		vmig_number_put(&c, m->number);
 	MUST(vmig_cursor_ok(&c));
@@ -205,6 +210,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (data[0] == 1)
 		repaired(data + 1, size - 1);
 	else
-		payload_round_trip((data[0] - 2u) % 7, data + 1, size - 1);
+		payload_round_trip((data[0] - 2u) % 8, data + 1, size - 1);
 	return 0;
 }

@@ -293,6 +293,12 @@ static int recover(const char *name, struct vmig_device *dev, json_t *o)
 	r = vmig_recover(dev, &was, &was_reset);
 	if (r == -EOPNOTSUPP)
 		return tool_device_fail(VMIG_NOT_DONE, name, dev, r, "cannot be brought back to RUNNING");
+	if (r == -EPERM)
+		return tool_fail(VMIG_NOT_DONE,
+				 "%s: has stopped and carries an identity, so it may run elsewhere by now: "
+				 "'vmig owner "
+				 "resolve %s' asks the record",
+				 name, name);
 	if (r)
 		return tool_device_fail(
 			VMIG_SOURCE_LOST, name, dev, r,

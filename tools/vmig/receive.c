@@ -63,6 +63,17 @@ static void say_listening(const char *address)
 	fflush(stdout);
 }
 
+/* These devices are in use, or kept for somebody: whoever comes next would be refused too. */
+static bool not_free(const struct vmig_migrate_result *r)
+{
+	static const char *const verdicts[] = { "run-all", "raise-then-run", "lost-device", "keep", "doubt" };
+
+	for (size_t i = 0; r->verdict && r->stage == VMIG_STAGE_HELLO && i < TOOL_ARRAY_SIZE(verdicts); i++)
+		if (!strcmp(r->verdict, verdicts[i]))
+			return true;
+	return false;
+}
+
 /* Is it as if nobody had come? The devices have not been promised to anybody, and are here. */
 static bool goes_on(struct tool_side *side)
 {
@@ -71,7 +82,7 @@ static bool goes_on(struct tool_side *side)
 
 	if (r->probed) /* who has only asked ('vmig compat') has had the answer */
 		return true;
-	if (side->options->once || tool_cancelled() || r->stage > VMIG_STAGE_OFFER ||
+	if (side->options->once || tool_cancelled() || not_free(r) || r->stage > VMIG_STAGE_OFFER ||
 	    (r->outcome != VMIG_NOT_DONE && r->outcome != VMIG_BAD_INPUT))
 		return false;
 	for (uint32_t i = 0; i < side->n; i++)

@@ -75,6 +75,14 @@ static int put_in_order(const struct tool_side *side, uint32_t i)
 	if (was == VMIG_STATE_RUNNING || (!side->source && was == VMIG_STATE_STOP))
 		return 0;
 	r = vmig_recover(dev, &was, &was_reset);
+	if (r == -EPERM && !side->source)
+		return 0;
+	if (r == -EPERM)
+		return tool_fail(VMIG_NOT_DONE,
+				 "%s: is a stopped copy of a device that may run elsewhere by now: 'vmig "
+				 "owner resolve "
+				 "%s' asks the record",
+				 name, name);
 	if (r)
 		return tool_device_fail(
 			side->source ? VMIG_SOURCE_LOST : VMIG_NOT_DONE, name, dev, r,
@@ -113,6 +121,20 @@ static int open_record(struct tool_side *side)
 	if (!r && side->source)
 		r = tool_store_ids(o->id, side->n, &side->ids);
 	return r;
+}
+
+/* The record cannot be had: is there a device that has stopped, and waits for its word? */
+static bool any_stands_still(struct tool_side *side)
+{
+	uint32_t state;
+	bool any = false;
+
+	for (uint32_t i = 0; i < side->n; i++)
+		if (!tool_device_open(side->names[i], side->options->timeout_ns, &side->devices[i]))
+			any |= tool_store_identified(side->devices[i]) &&
+			       !vmig_device_query_state(side->devices[i], &state) &&
+			       (state == VMIG_STATE_STOP || state == VMIG_STATE_STOP_COPY);
+	return any;
 }
 
 static uint64_t workload_ns(const struct tool_side *side)
@@ -171,6 +193,8 @@ int tool_side_open(struct tool_side *side, bool source, char **names, int n,
 		return tool_fail(VMIG_NOT_DONE, "out of memory");
 	catch_signals();
 	r = open_record(side);
+	if (r == VMIG_IN_DOUBT && !any_stands_still(side))
+		r = VMIG_NOT_DONE;
 	if (!r)
 		r = open_all(side);
 	if (r)

@@ -53,7 +53,7 @@ static int open_url(const char *url, uint64_t timeout_ns, struct vmig_owner **re
 
 	if (!r)
 		return 0;
-	return tool_fail(r == -EINVAL ? VMIG_BAD_INPUT : VMIG_NOT_DONE, "--owner %s: %s", url,
+	return tool_fail(r == -EINVAL ? VMIG_BAD_INPUT : VMIG_IN_DOUBT, "--owner %s: %s", url,
 			 error.text[0] ? error.text : strerror(-r));
 }
 

@@ -12,7 +12,7 @@ int tool_store_url(const char *url, char ret[TOOL_STORE_URL_MAX]);
 
 /**
  * Open the record that @url (--owner), else $VMIG_OWNER, else the machine's own file is. *ret NULL: "none".
- * 0, or an exit status: it has been said.
+ * 0, or an exit status: it has been said. VMIG_IN_DOUBT: it cannot be had.
  */
 int tool_store_open(const char *url, uint64_t timeout_ns, struct vmig_owner **ret);
 
