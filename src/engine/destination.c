@@ -699,6 +699,12 @@ void vmig_destination_rollback(struct vmig_core *core, const struct vmig_core_ev
 		if (!core->told)
 			vmig_core_send(core, VMIG_RECORD_ABORT, VMIG_RECORD_ALL);
 	}
+	/* They are this end's own, on their way back to RUNNING: they go on, whatever becomes of the migration. */
+	if (core->own.mine) {
+		if (vmig_core_return(core))
+			vmig_core_finish(core, core->result.outcome);
+		return;
+	}
 	while (core->step != TO_LOOK && vmig_core_idle(core))
 		if (core->step++ == TO_IDLE)
 			reset_all(core);
