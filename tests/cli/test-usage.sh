@@ -42,7 +42,7 @@ t_every_verb_and_option_is_in_the_man_page() {
 	for v in $(verbs); do
 		grep -q "\\*$v\\*" "$manual" || fail "no verb $v in the man page"
 		[ "$v" = help ] && continue
-		for o in $("$VMIG" help "$v" | sed -n 's/^  \(--[a-z-]*\).*/\1/p'); do
+		for o in $("$VMIG" help "$v" | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p'); do
 			grep -q -- "\\*$o\\*" "$manual" || fail "no option $o in the man page"
 		done
 	done
