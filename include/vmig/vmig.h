@@ -13,6 +13,7 @@
 #include <vmig/migrate.h>
 #include <vmig/model.h>
 #include <vmig/owner.h>
+#include <vmig/plan.h>
 #include <vmig/region.h>
 #include <vmig/server.h>
 #include <vmig/session.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What must hold, at every instant and at the end. */
+#include <stdio.h>
+
 #include "sim/parts.h"
 
 static bool any_runs(struct vmig_sim *sim, uint32_t unit, uint32_t host)
@@ -24,6 +26,24 @@ static void check_one(struct vmig_sim *sim, uint32_t unit)
 	}
 }
 
+/* Whoever runs is the record's owner. */
+static void check_owner(struct vmig_sim *sim, uint32_t unit)
+{
+	const struct vmig_ownership *r = vmig_sim_record(sim, unit);
+	char me[16];
+
+	for (uint32_t h = 0; h < sim->config.hosts; h++) {
+		const struct vmig_sim_device *d = vmig_sim_place_of(sim, unit, h)->devices;
+
+		snprintf(me, sizeof(me), "h%u", h);
+		for (uint32_t i = 0; i < sim->config.devices; i++)
+			if (vmig_sim_runs(&d[i]) && strcmp(r[i].owner, me) != 0)
+				vmig_sim_wrong(sim,
+					       "unit %u: device %u runs at host %u, and the record says %s",
+					       unit, i, h, r[i].owner);
+	}
+}
+
 /* May do DMA to another. */
 static bool active(const struct vmig_sim_device *d)
 {
@@ -44,7 +64,7 @@ static void check_barrier(struct vmig_sim *sim, uint32_t unit)
 		uint32_t a = VMIG_SIM_NONE, s = VMIG_SIM_NONE;
 
 		for (uint32_t i = 0; i < sim->config.devices; i++) {
-			bool p2p = d[i].features & VMIG_MIGRATION_P2P;
+			bool p2p = (d[i].features & VMIG_MIGRATION_P2P) && !d[i].failed;
 
 			a = p2p && active(&d[i]) ? i : a;
 			s = p2p && stopped(&d[i]) ? i : s;
@@ -61,6 +81,8 @@ void vmig_sim_check(struct vmig_sim *sim, uint32_t unit)
 	if (sim->config.fluid)
 		return;
 	check_one(sim, unit);
+	if (!sim->config.unowned)
+		check_owner(sim, unit);
 	check_barrier(sim, unit);
 }
 
@@ -86,6 +108,14 @@ static void check_unit_end(struct vmig_sim *sim, uint32_t unit)
 
 	if (sim->units[unit].lost || sim->config.unowned)
 		return;
+	/* It has never been moved: nobody has given it a name. */
+	for (uint32_t i = 0; i < sim->config.devices; i++) {
+		if (!vmig_sim_nameless(sim, unit, i))
+			continue;
+		n = 1;
+		host = sim->units[unit].home;
+		d = vmig_sim_place_of(sim, unit, host)->devices;
+	}
 	if (!n)
 		vmig_sim_wrong(sim, "unit %u: all is over, and it runs nowhere", unit);
 	for (uint32_t i = 0; n && i < sim->config.devices; i++)

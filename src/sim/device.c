@@ -9,15 +9,6 @@
 #define CHUNK_BYTES (64u << 10)
 #define ALL_CHUNKS  ((1u << VMIG_SIM_CHUNKS) - 1)
 
-static struct vmig_uuid some_uuid(struct vmig_sim *sim)
-{
-	struct vmig_uuid u;
-	uint64_t words[2] = { vmig_random_next(&sim->random), vmig_random_next(&sim->random) | 1 };
-
-	memcpy(u.bytes, words, sizeof(u.bytes));
-	return u;
-}
-
 static const struct vmig_sim_flow *flow_of(const struct vmig_sim *sim, uint32_t i)
 {
 	return &sim->config.flows[i];
@@ -28,6 +19,7 @@ static const struct vmig_sim_flow *flow_of(const struct vmig_sim *sim, uint32_t 
 static void blank(struct vmig_sim_device *d)
 {
 	d->state = VMIG_STATE_RUNNING;
+	d->failed = false;
 	memset(&d->tag.identity, 0, sizeof(d->tag.identity));
 	memset(&d->tag.attempt, 0, sizeof(d->tag.attempt));
 	memset(d->have, 0, sizeof(d->have));
@@ -37,30 +29,49 @@ static void blank(struct vmig_sim_device *d)
 	d->chain = 0;
 }
 
-void vmig_sim_device_reborn(struct vmig_sim *sim, struct vmig_sim_device *d)
-{
-	blank(d);
-	d->tag.instance = some_uuid(sim);
-}
-
-void vmig_sim_device_reset(struct vmig_sim *sim, struct vmig_sim_device *d)
-{
-	blank(d);
-}
-
-void vmig_sim_device_init(struct vmig_sim *sim, uint32_t unit, uint32_t device, struct vmig_sim_device *d,
-			  bool owner)
+/* What nobody has named yet is just a new device. */
+static void fill(struct vmig_sim *sim, uint32_t unit, uint32_t i, struct vmig_sim_device *d)
 {
 	struct vmig_sim_unit *u = &sim->units[unit];
 
-	vmig_sim_device_reborn(sim, d);
-	if (!owner)
-		return;
-	d->tag.identity = vmig_sim_identity(unit, device);
 	for (uint32_t k = 0; k < VMIG_SIM_CHUNKS; k++) {
-		u->truth[device][k] = ++u->version;
+		u->truth[i][k] = ++u->version;
 		d->have[k] = u->version;
 	}
+}
+
+void vmig_sim_device_reset(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i)
+{
+	struct vmig_sim_device *d = &vmig_sim_place_of(sim, unit, host)->devices[i];
+
+	blank(d);
+	if (host == sim->units[unit].home && vmig_sim_nameless(sim, unit, i))
+		fill(sim, unit, i, d);
+}
+
+void vmig_sim_device_reborn(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i)
+{
+	struct vmig_sim_device *d = &vmig_sim_place_of(sim, unit, host)->devices[i];
+	bool was_named = vmig_sim_has_identity(d);
+
+	d->tag.instance = vmig_sim_some_uuid(sim);
+	if (was_named)
+		blank(d);
+	else
+		vmig_sim_device_reset(sim, unit, host, i);
+}
+
+void vmig_sim_device_init(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i)
+{
+	struct vmig_sim_device *d = &vmig_sim_place_of(sim, unit, host)->devices[i];
+
+	blank(d);
+	d->tag.instance = vmig_sim_some_uuid(sim);
+	if (host != sim->units[unit].home)
+		return;
+	fill(sim, unit, i, d);
+	if (sim->config.unowned || vmig_sim_record(sim, unit)[i].phase)
+		d->tag.identity = vmig_sim_identity(sim, unit, i);
 }
 
 /* --- running --- */
@@ -68,6 +79,14 @@ void vmig_sim_device_init(struct vmig_sim *sim, uint32_t unit, uint32_t device, 
 bool vmig_sim_has_identity(const struct vmig_sim_device *d)
 {
 	return !vmig_uuid_is_none(&d->tag.identity);
+}
+
+bool vmig_sim_nameless(struct vmig_sim *sim, uint32_t unit, uint32_t device)
+{
+	for (uint32_t h = 0; h < sim->config.hosts; h++)
+		if (vmig_sim_has_identity(&vmig_sim_place_of(sim, unit, h)->devices[device]))
+			return false;
+	return true;
 }
 
 static bool is_running(uint32_t state)
@@ -178,6 +197,7 @@ static int step(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i, 
 	else if (at == VMIG_STATE_RESUMING && !whole(sim, d))
 		return -EINVAL;
 	d->state = next;
+	d->failed &= !is_running(next);
 	if (is_running(next) && !is_running(at))
 		begin_running(sim, unit, host, i, d);
 	return 0;

@@ -61,11 +61,12 @@ static void feed(struct vmig_sim *sim, uint32_t index, struct vmig_core_event *e
 		schedule_tick(sim, index);
 }
 
-static bool later_if_frozen(struct vmig_sim *sim, const struct vmig_sim_end *end,
-			    const struct vmig_sim_event *e)
+static bool later_if_frozen(struct vmig_sim *sim, struct vmig_sim_end *end, const struct vmig_sim_event *e)
 {
 	if (end->frozen_ns <= sim->now)
 		return false;
+	if (e->kind == VMIG_SIM_EV_TICK && e->at_ns == end->tick_ns)
+		end->tick_ns = end->frozen_ns;
 	vmig_sim_at(sim, end->frozen_ns, e->kind, e->a, e->b, e->life);
 	return true;
 }
@@ -79,6 +80,9 @@ static void act_send(struct vmig_sim *sim, uint32_t index, const struct vmig_cor
 	struct vmig_cursor c = vmig_cursor_into(sim->scratch, sizeof(sim->scratch));
 
 	if (end->conn == VMIG_SIM_NONE || end->down)
+		return;
+	/* Who has heard nothing yet has no attempt to speak of. */
+	if (end->role == VMIG_SIM_DESTINATION && !end->core.peer.n_devices && a->type != VMIG_RECORD_ABORT)
 		return;
 	vmig_core_payload(&end->core, a, &c);
 	if (!vmig_cursor_ok(&c))
@@ -131,12 +135,16 @@ static void do_state(struct vmig_sim *sim, struct vmig_sim_end *end, uint32_t i,
 		     const struct vmig_core_action *a, struct vmig_core_event *ev)
 {
 	struct vmig_sim_device *d = device_of(sim, end, i);
-	uint32_t was = d->state;
+	uint32_t was = d->state, target = a->target;
 
-	ev->code = vmig_sim_device_walk(sim, end->unit, end->host, i, a->target);
+	/* Broken on purpose: who should wait for the others does not. */
+	if (sim->config.broken == VMIG_SIM_NO_BARRIER && end->core.stage == VMIG_STAGE_SWITCHOVER &&
+	    end->role == VMIG_SIM_SOURCE)
+		target = VMIG_STATE_STOP_COPY;
+	ev->code = vmig_sim_device_walk(sim, end->unit, end->host, i, target);
 	ev->state = d->state;
 	if (sim->config.unowned && was == VMIG_STATE_RESUMING && d->state == VMIG_STATE_STOP)
-		d->tag.identity = vmig_sim_identity(end->unit, i);
+		d->tag.identity = vmig_sim_identity(sim, end->unit, i);
 	SAY(sim, "unit %u: device %u of host %u: %s to %s%s", end->unit, i, end->host, vmig_state_name(was),
 	    vmig_state_name(d->state), ev->code ? ", refused" : "");
 }
@@ -162,11 +170,18 @@ static void do_job(struct vmig_sim *sim, struct vmig_sim_end *end, uint32_t i, s
 		vmig_sim_device_sizes(sim, d, &ev->sizes);
 		break;
 	case VMIG_JOB_RESET:
-		vmig_sim_device_reset(sim, d);
+		vmig_sim_device_reset(sim, end->unit, end->host, i);
 		SAY(sim, "unit %u: device %u of host %u is reset", end->unit, i, end->host);
 		ev->state = d->state;
 		break;
+	case VMIG_JOB_TAG:
+		d->tag.identity = a->tag.identity;
+		d->tag.attempt = a->tag.attempt;
+		ev->tag = d->tag;
+		break;
 	default: /* QUERY_STATE, JUDGE */
+		ev->tagged = !sim->config.unowned;
+		ev->tag = d->tag;
 		ev->state = d->state;
 	}
 }
@@ -193,6 +208,7 @@ static bool fails(struct vmig_sim *sim, struct vmig_sim_end *end, uint32_t i, st
 	ev->text = "it is broken";
 	if (error && (ev->job == VMIG_JOB_STATE || ev->job == VMIG_JOB_RESET || ev->job == VMIG_JOB_PUMP))
 		vmig_sim_device_error(sim, end->unit, end->host, i);
+	d->failed |= ev->job == VMIG_JOB_STATE;
 	ev->state = d->state;
 	ev->length = d->length;
 	ev->chain = d->chain;
@@ -298,9 +314,9 @@ static const char *bad(struct vmig_sim *sim, struct vmig_sim_end *end, const str
 	*code = -EBADMSG;
 	if (m->damaged)
 		return "its digest is wrong";
-	if (!end->attempt)
+	if (vmig_uuid_is_none(&end->attempt))
 		end->attempt = m->attempt;
-	if (m->attempt != end->attempt)
+	if (!vmig_uuid_equal(&m->attempt, &end->attempt))
 		return "a record of another attempt";
 	*code = -EPROTO;
 	return m->number == q->expected++ ? NULL : "a record is missing or doubled";
@@ -350,7 +366,8 @@ static void take_record(struct vmig_sim *sim, uint32_t index, const struct vmig_
 				      .type = m->type,
 				      .device = m->device,
 				      .payload = m->payload,
-				      .payload_len = m->len };
+				      .payload_len = m->len,
+				      .attempt = m->attempt.bytes };
 
 	if (m->device < sim->config.devices) {
 		ev.length = device_of(sim, end, m->device)->length;
@@ -445,10 +462,12 @@ static void act(struct vmig_sim *sim, uint32_t index, const struct vmig_core_act
 	case VMIG_ACT_FINISH:
 		finish(sim, index);
 		break;
+	case VMIG_ACT_OWNER:
+		vmig_sim_ask(sim, index, a);
+		break;
 	case VMIG_ACT_RESUME:
 	case VMIG_ACT_START:
 	case VMIG_ACT_EVENT:
-	case VMIG_ACT_OWNER: /* no unit here has a record yet */
 	case VMIG_ACT_NONE:
 		break;
 	}
@@ -478,9 +497,16 @@ void vmig_sim_end_event(struct vmig_sim *sim, const struct vmig_sim_event *e)
 		piece(sim, e);
 		return;
 	}
+	if (e->kind == VMIG_SIM_EV_STORE) {
+		vmig_sim_store_event(sim, e);
+		return;
+	}
 	if (later_if_frozen(sim, end, e))
 		return;
-	if (e->kind == VMIG_SIM_EV_TICK && e->at_ns == end->tick_ns) {
+	if (e->kind == VMIG_SIM_EV_ANSWER) {
+		vmig_sim_answer(sim, end, &ev);
+		feed(sim, e->a, &ev);
+	} else if (e->kind == VMIG_SIM_EV_TICK && e->at_ns == end->tick_ns) {
 		end->tick_ns = 0;
 		feed(sim, e->a, &ev);
 	} else if (e->kind == VMIG_SIM_EV_USER) {
@@ -492,6 +518,27 @@ void vmig_sim_end_event(struct vmig_sim *sim, const struct vmig_sim_event *e)
 }
 
 /* --- life --- */
+
+struct vmig_uuid vmig_sim_some_uuid(struct vmig_sim *sim)
+{
+	struct vmig_uuid u;
+	uint64_t words[2] = { vmig_random_next(&sim->random), vmig_random_next(&sim->random) | 1 };
+
+	memcpy(u.bytes, words, sizeof(u.bytes));
+	return u;
+}
+
+/* A source that has no name for its device makes one: if an earlier one got as far as the record only, another. */
+static void name(struct vmig_sim *sim, const struct vmig_sim_end *end, uint32_t i)
+{
+	struct vmig_sim_unit *u = &sim->units[end->unit];
+
+	if (sim->config.fluid || end->role != VMIG_SIM_SOURCE || end->host != u->home || u->lost ||
+	    !vmig_sim_nameless(sim, end->unit, i) || !vmig_sim_record(sim, end->unit)[i].phase)
+		return;
+	u->names[i]++;
+	vmig_sim_record(sim, end->unit)[i] = (struct vmig_ownership){ 0 };
+}
 
 static void fill_info(struct vmig_sim *sim, struct vmig_sim_end *end)
 {
@@ -505,7 +552,21 @@ static void fill_info(struct vmig_sim *sim, struct vmig_sim_end *end)
 		snprintf(info->identity, sizeof(info->identity), "sim");
 		snprintf(info->format, sizeof(info->format), "v2");
 		snprintf(info->name, sizeof(info->name), "sim");
+		name(sim, end, i);
+		end->devices[i].fresh = vmig_sim_identity(sim, end->unit, i);
+		if (end->role == VMIG_SIM_SOURCE && vmig_random_one_in(&sim->random, 2))
+			end->devices[i].given = end->devices[i].fresh;
 	}
+}
+
+void vmig_sim_end_free(struct vmig_sim_end *end)
+{
+	if (!end)
+		return;
+	free(end->devices);
+	free(end->jobs);
+	free(end->records);
+	free(end);
 }
 
 static struct vmig_sim_end *make(struct vmig_sim *sim)
@@ -516,24 +577,29 @@ static struct vmig_sim_end *make(struct vmig_sim *sim)
 		return NULL;
 	end->devices = calloc(sim->config.devices, sizeof(*end->devices));
 	end->jobs = calloc(sim->config.devices, sizeof(*end->jobs));
-	if (end->devices && end->jobs)
-		return end;
-	free(end->devices);
-	free(end->jobs);
-	free(end);
-	return NULL;
+	end->records = calloc(4 * (size_t)sim->config.devices, sizeof(*end->records));
+	if (!end->devices || !end->jobs || !end->records) {
+		vmig_sim_end_free(end);
+		return NULL;
+	}
+	end->scratch = end->records + sim->config.devices;
+	end->swap.now = end->scratch + sim->config.devices;
+	end->swap.next = end->swap.now + sim->config.devices;
+	return end;
 }
 
 uint32_t vmig_sim_end_new(struct vmig_sim *sim, enum vmig_sim_role role, uint32_t unit, uint32_t host)
 {
-	uint32_t i = 0;
+	uint32_t i = sim->next_end;
 	struct vmig_sim_end *end;
 
-	while (i < sim->n_ends && sim->ends[i] && sim->ends[i]->alive)
-		i++;
-	if (i < sim->n_ends && !sim->ends[i])
+	/* There are never more than three of a unit. */
+	while (sim->ends[i] && sim->ends[i]->alive)
+		i = (i + 1) % sim->n_ends;
+	sim->next_end = (i + 1) % sim->n_ends;
+	if (!sim->ends[i])
 		sim->ends[i] = make(sim);
-	if (i == sim->n_ends || !sim->ends[i]) {
+	if (!sim->ends[i]) {
 		vmig_sim_wrong(sim, "out of memory");
 		return VMIG_SIM_NONE;
 	}
@@ -547,7 +613,8 @@ uint32_t vmig_sim_end_new(struct vmig_sim *sim, enum vmig_sim_role role, uint32_
 	end->conn = VMIG_SIM_NONE;
 	end->frozen_ns = end->tick_ns = end->bytes = 0;
 	end->began_ns = sim->now;
-	end->attempt = 0;
+	end->attempt = (struct vmig_uuid){ { 0 } };
+	end->asking = false;
 	memset(end->jobs, 0, sim->config.devices * sizeof(*end->jobs));
 	vmig_sim_place_of(sim, unit, host)->holder = i;
 	vmig_sim_take(sim, unit, host);
@@ -561,13 +628,23 @@ void vmig_sim_end_start(struct vmig_sim *sim, uint32_t index)
 	struct vmig_core_event ev = { .kind = VMIG_EV_START };
 
 	fill_info(sim, end);
-	config.source = end->role == VMIG_SIM_SOURCE;
-	if (config.source)
-		end->attempt = vmig_random_next(&sim->random) | 1;
+	snprintf(end->swap.me, sizeof(end->swap.me), "h%u", end->host);
+	config.source = end->role != VMIG_SIM_DESTINATION;
+	config.resolve = end->role == VMIG_SIM_RESOLVER;
+	config.one_way = config.resolve;
+	config.owned = !sim->config.unowned;
+	config.me = end->swap.me;
+	config.scratch = end->scratch;
+	config.nonce = vmig_sim_some_uuid(sim);
+	if (end->role == VMIG_SIM_SOURCE)
+		end->attempt = vmig_sim_some_uuid(sim);
+	config.attempt = end->attempt;
 	vmig_core_init(&end->core, &config, end->devices, sim->config.devices);
 	end->heard_ns = sim->now;
 	SAY(sim, "unit %u: %s begins at host %u", end->unit, role_name(end), end->host);
 	feed(sim, index, &ev);
+	/* Nobody looks at a progress line. */
+	end->core.progress_ns = 0;
 }
 
 void vmig_sim_end_cancel(struct vmig_sim *sim, uint32_t index)
@@ -586,6 +663,7 @@ void vmig_sim_end_kill(struct vmig_sim *sim, uint32_t index)
 	    vmig_stage_name(end->core.stage));
 	for (uint32_t i = 0; i < sim->config.devices; i++)
 		vmig_sim_leave_job(sim, end, i);
+	vmig_sim_leave_swap(sim, end);
 	if (end->conn != VMIG_SIM_NONE)
 		vmig_sim_shut(sim, end);
 	end->finished = true;

@@ -30,10 +30,10 @@ const char *vmig_sim_fault_name(enum vmig_sim_fault fault)
 const char *vmig_sim_broken_name(enum vmig_sim_broken broken)
 {
 	static const char *const names[VMIG_SIM_BROKEN_NR] = {
-		[VMIG_SIM_SOUND] = "sound",           [VMIG_SIM_NO_EPOCH] = "no-epoch",
-		[VMIG_SIM_RUN_FIRST] = "run-first",   [VMIG_SIM_NO_RAISE] = "no-raise",
-		[VMIG_SIM_NO_FENCE] = "no-fence",     [VMIG_SIM_REUSE] = "reuse",
-		[VMIG_SIM_NO_BARRIER] = "no-barrier",
+		[VMIG_SIM_SOUND] = "sound",         [VMIG_SIM_NO_EPOCH] = "no-epoch",
+		[VMIG_SIM_RUN_FIRST] = "run-first", [VMIG_SIM_NO_RAISE] = "no-raise",
+		[VMIG_SIM_NO_FENCE] = "no-fence",   [VMIG_SIM_REUSE] = "reuse",
+		[VMIG_SIM_NO_BUMP] = "no-bump",     [VMIG_SIM_NO_BARRIER] = "no-barrier",
 	};
 
 	return (unsigned int)broken < VMIG_SIM_BROKEN_NR ? names[broken] : NULL;
@@ -53,11 +53,20 @@ void vmig_sim_plan_faults(struct vmig_sim *sim, uint32_t unit)
 	u->armed = 0;
 	u->n_faults = most ? (uint32_t)vmig_random_below(&sim->random, most + 1) : 0;
 	for (uint32_t i = 0; i < u->n_faults; i++) {
+		struct vmig_sim_planned *f = &u->faults[i];
+		bool early = vmig_random_one_in(&sim->random, 2);
+
 		do
-			u->fault_kinds[i] = (uint32_t)vmig_random_below(&sim->random, VMIG_SIM_FAULTS);
-		while (!(sim->config.kinds & 1u << u->fault_kinds[i]));
-		u->faults_at[i] =
-			(uint32_t)vmig_random_below(&sim->random, STEPS * (1 + sim->config.devices / 2));
+			f->kind = (enum vmig_sim_fault)vmig_random_below(&sim->random, VMIG_SIM_FAULTS);
+		while (!(sim->config.kinds & 1u << f->kind));
+		/* It has to be before the source is. */
+		if (f->kind == VMIG_SIM_REPLAY)
+			u->armed |= 1u << f->kind;
+		f->stage = early ? VMIG_STAGE_NR
+				 : (uint32_t)vmig_random_between(&sim->random, VMIG_STAGE_SWITCHOVER,
+								 VMIG_STAGE_RUN);
+		f->at = (uint32_t)vmig_random_below(
+			&sim->random, early ? STEPS * (1 + sim->config.devices / 2) : STEPS / 10);
 	}
 }
 
@@ -97,6 +106,8 @@ void vmig_sim_device_error(struct vmig_sim *sim, uint32_t unit, uint32_t host, u
 	struct vmig_sim_device *d = &vmig_sim_place_of(sim, unit, host)->devices[i];
 
 	may_be_lost(sim, unit, d);
+	if (host == sim->units[unit].home && vmig_sim_nameless(sim, unit, i))
+		sim->units[unit].lost = true;
 	d->state = VMIG_STATE_ERROR;
 	memset(&d->tag.identity, 0, sizeof(d->tag.identity));
 }
@@ -111,7 +122,7 @@ static void kill_server(struct vmig_sim *sim, uint32_t unit)
 	SAY(sim, "unit %u: the server of device %u of host %u dies", unit, i, host);
 	may_be_lost(sim, unit, &place->devices[i]);
 	place->late[i].job = VMIG_JOB_NONE;
-	vmig_sim_device_reborn(sim, &place->devices[i]);
+	vmig_sim_device_reborn(sim, unit, host, i);
 	/* Whoever had it in hand finds nobody there at his next word. */
 	place->dead |= 1ull << i;
 }
@@ -121,8 +132,13 @@ static void freeze(struct vmig_sim *sim, const struct vmig_sim_unit *u)
 	uint32_t end = one_of(sim, u);
 	uint64_t most = 3 * sim->config.core.timeout_ns;
 
-	if (alive(sim, end))
-		sim->ends[end]->frozen_ns = sim->now + vmig_random_below(&sim->random, most);
+	if (!alive(sim, end))
+		return;
+	sim->ends[end]->frozen_ns = sim->now + vmig_random_below(&sim->random, most);
+	/* Somebody may take it for dead. */
+	if (vmig_random_one_in(&sim->random, 2))
+		vmig_sim_at(sim, sim->now + vmig_random_below(&sim->random, most), VMIG_SIM_EV_IMPATIENT,
+			    (uint32_t)(u - sim->units), sim->ends[end]->host, 0);
 }
 
 static void harm_conn(struct vmig_sim *sim, const struct vmig_sim_unit *u, enum vmig_sim_fault kind)
@@ -162,6 +178,10 @@ static void make(struct vmig_sim *sim, uint32_t unit, enum vmig_sim_fault kind)
 	case VMIG_SIM_DELAY:
 		harm_conn(sim, u, kind);
 		break;
+	case VMIG_SIM_RECORD_AWAY:
+		sim->store_away_ns =
+			sim->now + vmig_random_below(&sim->random, 3 * sim->config.core.timeout_ns);
+		break;
 	case VMIG_SIM_CANCEL:
 		end = one_of(sim, u);
 		if (alive(sim, end) && sim->ends[end]->frozen_ns <= sim->now)
@@ -174,19 +194,31 @@ static void make(struct vmig_sim *sim, uint32_t unit, enum vmig_sim_fault kind)
 	sim->stats.fault_counts[kind]++;
 }
 
+/* The late stages are short, and the most is at stake there. */
+static bool is_time(struct vmig_sim *sim, struct vmig_sim_unit *u, struct vmig_sim_planned *f)
+{
+	if (f->stage != VMIG_STAGE_NR) {
+		if (!alive(sim, u->destination) || sim->ends[u->destination]->core.stage < f->stage)
+			return false;
+		f->stage = VMIG_STAGE_NR;
+		f->at += u->steps;
+	}
+	return f->at == u->steps;
+}
+
 void vmig_sim_fault_step(struct vmig_sim *sim, uint32_t unit)
 {
 	struct vmig_sim_unit *u = &sim->units[unit];
-	uint32_t at = u->steps++;
 
 	for (uint32_t i = 0; !sim->calm && i < u->n_faults; i++) {
-		if (u->faults_at[i] != at)
+		if (!is_time(sim, u, &u->faults[i]))
 			continue;
-		SAY(sim, "unit %u: fault %s is made at step %u", unit, vmig_sim_fault_name(u->fault_kinds[i]),
-		    at);
+		SAY(sim, "unit %u: fault %s is made at step %u", unit, vmig_sim_fault_name(u->faults[i].kind),
+		    u->steps);
 		sim->stats.faults++;
-		make(sim, unit, u->fault_kinds[i]);
+		make(sim, unit, u->faults[i].kind);
 	}
+	u->steps++;
 }
 
 /* --- what the dead had under way --- */
@@ -198,11 +230,11 @@ void vmig_sim_leave_job(struct vmig_sim *sim, const struct vmig_sim_end *end, ui
 	bool changes = job->action.job == VMIG_JOB_STATE || job->action.job == VMIG_JOB_RESET;
 
 	if (!job->action.kind || job->done || !changes || vmig_random_one_in(&sim->random, 2) ||
-	    sim->ends[place->holder] != end)
+	    place->holder == VMIG_SIM_NONE || sim->ends[place->holder] != end)
 		return;
 	place->late[i] = (struct vmig_sim_late){ job->action.job, job->action.target };
 	vmig_sim_at(sim, sim->now + vmig_random_below(&sim->random, 4 * sim->config.core.timeout_ns),
-		    VMIG_SIM_EV_LATE, end->unit * sim->config.hosts + end->host, i, 0);
+		    VMIG_SIM_EV_LATE, end->unit * sim->slots + end->host, i, 0);
 }
 
 static void do_late(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i)
@@ -214,7 +246,7 @@ static void do_late(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t
 	SAY(sim, "unit %u: device %u of host %u does what a dead end had asked for: %s", unit, i, host,
 	    late->job == VMIG_JOB_RESET ? "a reset" : vmig_state_name(late->target));
 	if (late->job == VMIG_JOB_RESET)
-		vmig_sim_device_reset(sim, &vmig_sim_place_of(sim, unit, host)->devices[i]);
+		vmig_sim_device_reset(sim, unit, host, i);
 	else if (vmig_sim_device_walk(sim, unit, host, i, late->target))
 		SAY(sim, "unit %u: and cannot", unit);
 	late->job = VMIG_JOB_NONE;
@@ -223,7 +255,7 @@ static void do_late(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t
 
 void vmig_sim_late_job(struct vmig_sim *sim, const struct vmig_sim_event *e)
 {
-	do_late(sim, e->a / sim->config.hosts, e->a % sim->config.hosts, e->b);
+	do_late(sim, e->a / sim->slots, e->a % sim->slots, e->b);
 }
 
 /* The command in hand is waited for, and what was sent beyond it is dropped. */

@@ -4,6 +4,10 @@
 
 /* As many records that nobody reads a sender may have out: what a socket's buffers hold. */
 #define WINDOW 16u
+/* What a session says, more or less. */
+#define TAPE_MAX 256u
+/* Nor is there ever more on its way: what has no bound is found here. */
+#define MOST 4096u
 
 static int side_of(const struct vmig_sim_conn *c, const struct vmig_sim_end *end)
 {
@@ -14,15 +18,17 @@ static int side_of(const struct vmig_sim_conn *c, const struct vmig_sim_end *end
 
 uint32_t vmig_sim_connect(struct vmig_sim *sim, uint32_t source, uint32_t destination)
 {
-	uint32_t i = 0;
+	uint32_t i = sim->next_conn;
 	struct vmig_sim_conn *c;
 
 	while (sim->conns[i].used)
-		i++;
+		i = (i + 1) % sim->n_conns;
+	sim->next_conn = (i + 1) % sim->n_conns;
 	c = &sim->conns[i];
 	c->used = true;
 	c->half_open = false;
 	c->cut = false;
+	c->replayed = false;
 	c->extra_ns = 0;
 	c->ends[0] = source;
 	c->ends[1] = destination;
@@ -100,6 +106,8 @@ static void put(struct vmig_sim *sim, struct vmig_sim_conn *c, int to, const str
 	struct vmig_sim_flow_queue *q = &c->to[to];
 	struct vmig_sim_message *at;
 
+	if (q->used == MOST)
+		vmig_sim_wrong(sim, "more than %u records are on their way", MOST);
 	if (q->used == q->room && !grow(sim, q))
 		return;
 	at = &q->ring[(q->first + q->used++) % q->room];
@@ -119,6 +127,50 @@ static void put(struct vmig_sim *sim, struct vmig_sim_conn *c, int to, const str
 		vmig_sim_at(sim, at->at_ns, VMIG_SIM_EV_LOOK, c->ends[to], 0, sim->ends[c->ends[to]]->life);
 }
 
+/* --- replays --- */
+
+void vmig_sim_tape_clear(struct vmig_sim_tape *tape)
+{
+	for (uint32_t i = 0; i < tape->used; i++)
+		free(tape->messages[i].payload);
+	free(tape->messages);
+	*tape = (struct vmig_sim_tape){ 0 };
+}
+
+/* Only where it may be played. */
+static void record(struct vmig_sim *sim, const struct vmig_sim_end *from, const struct vmig_sim_message *m,
+		   const void *payload)
+{
+	struct vmig_sim_tape *tape = &sim->units[from->unit].tape;
+	bool may = sim->config.faults && (sim->config.kinds & 1u << VMIG_SIM_REPLAY);
+
+	if (!may || tape->used == TAPE_MAX)
+		return;
+	/* Another session. */
+	if (!m->number)
+		vmig_sim_tape_clear(tape);
+	if (!tape->messages)
+		tape->messages = calloc(TAPE_MAX, sizeof(*tape->messages));
+	if (!tape->messages)
+		return;
+	tape->messages[tape->used] = *m;
+	tape->messages[tape->used].payload = m->len ? malloc(m->len) : NULL;
+	if (tape->messages[tape->used].payload)
+		memcpy(tape->messages[tape->used].payload, payload, m->len);
+	tape->used += !m->len || tape->messages[tape->used].payload;
+}
+
+void vmig_sim_replay(struct vmig_sim *sim, uint32_t destination)
+{
+	struct vmig_sim_tape *tape = &sim->units[sim->ends[destination]->unit].tape;
+	struct vmig_sim_conn *c = &sim->conns[sim->ends[destination]->conn];
+
+	for (uint32_t i = 0; i < tape->used; i++)
+		put(sim, c, 1, &tape->messages[i], tape->messages[i].payload, sim->now);
+	c->shut[0] = true;
+	c->replayed = true;
+}
+
 uint64_t vmig_sim_send(struct vmig_sim *sim, struct vmig_sim_end *from, const struct vmig_sim_message *m,
 		       const void *payload)
 {
@@ -130,7 +182,9 @@ uint64_t vmig_sim_send(struct vmig_sim *sim, struct vmig_sim_end *from, const st
 
 	numbered.number = c->to[to].next_number++;
 	numbered.attempt = from->attempt;
-	if (c->half_open || c->cut || c->shut[!to] || c->shut[to] ||
+	if (from->role == VMIG_SIM_SOURCE)
+		record(sim, from, &numbered, payload);
+	if (c->half_open || c->replayed || c->cut || c->shut[!to] || c->shut[to] ||
 	    vmig_sim_fault_due(sim, from->unit, VMIG_SIM_DROP))
 		return out_ns;
 	numbered.damaged = vmig_sim_fault_due(sim, from->unit, VMIG_SIM_DAMAGE);

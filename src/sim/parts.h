@@ -10,14 +10,17 @@
 #include "sim/sim.h"
 
 enum {
-	VMIG_SIM_EV_JOB,      /* a: end, b: device: its job is done */
-	VMIG_SIM_EV_PIECE,    /* a: end, b: device: its pump sends on */
-	VMIG_SIM_EV_LOOK,     /* a: end: a record may have come */
-	VMIG_SIM_EV_TICK,     /* a: end */
-	VMIG_SIM_EV_USER,     /* a: end, b: fails */
-	VMIG_SIM_EV_OPERATOR, /* a: unit */
-	VMIG_SIM_EV_LATE,     /* a: place, b: device: what a dead controller had under way is done now */
-	VMIG_SIM_EV_STORE,
+	VMIG_SIM_EV_JOB,       /* a: end, b: device: its job is done */
+	VMIG_SIM_EV_PIECE,     /* a: end, b: device: its pump sends on */
+	VMIG_SIM_EV_LOOK,      /* a: end: a record may have come */
+	VMIG_SIM_EV_TICK,      /* a: end */
+	VMIG_SIM_EV_USER,      /* a: end, b: fails */
+	VMIG_SIM_EV_OPERATOR,  /* a: unit */
+	VMIG_SIM_EV_IMPATIENT, /* a: unit, b: host: "vmig owner resolve" there, whoever else is at it */
+	VMIG_SIM_EV_LATE,      /* a: place, b: device: what a dead controller had under way is done now */
+	VMIG_SIM_EV_STORE,     /* a: end: its question reaches the record */
+	VMIG_SIM_EV_ANSWER,    /* a: end */
+	VMIG_SIM_EV_LATE_SWAP, /* a: of sim->late */
 };
 
 /** Write into the trace. */
@@ -38,26 +41,26 @@ bool vmig_sim_fault_due(struct vmig_sim *sim, uint32_t unit, enum vmig_sim_fault
 
 static inline struct vmig_sim_place *vmig_sim_place_of(struct vmig_sim *sim, uint32_t unit, uint32_t host)
 {
-	return &sim->places[unit * sim->config.hosts + host];
+	return &sim->places[(size_t)unit * sim->slots + (sim->config.fluid ? host - 2 * unit : host)];
 }
 
 /* --- device.c --- */
 
 /** The logical device's name: the same wherever it is. */
-static inline struct vmig_uuid vmig_sim_identity(uint32_t unit, uint32_t device)
+static inline struct vmig_uuid vmig_sim_identity(const struct vmig_sim *sim, uint32_t unit, uint32_t device)
 {
 	struct vmig_uuid u = { { 0xd0 } };
 
 	memcpy(u.bytes + 4, &unit, sizeof(unit));
 	memcpy(u.bytes + 8, &device, sizeof(device));
+	memcpy(u.bytes + 12, &sim->units[unit].names[device], sizeof(uint32_t));
 	return u;
 }
 
-void vmig_sim_device_init(struct vmig_sim *sim, uint32_t unit, uint32_t device, struct vmig_sim_device *d,
-			  bool owner);
+void vmig_sim_device_init(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i);
 /** The server dies and another begins. */
-void vmig_sim_device_reborn(struct vmig_sim *sim, struct vmig_sim_device *d);
-void vmig_sim_device_reset(struct vmig_sim *sim, struct vmig_sim_device *d);
+void vmig_sim_device_reborn(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i);
+void vmig_sim_device_reset(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i);
 /** Walk to @target: 0; -EINVAL: there is no way, or what was loaded is not whole. */
 int vmig_sim_device_walk(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i, uint32_t target);
 /** What time changes: a device that runs writes into itself. */
@@ -68,11 +71,16 @@ bool vmig_sim_device_read(struct vmig_sim *sim, struct vmig_sim_device *d, uint6
 			  struct vmig_sim_message *m);
 void vmig_sim_device_write(struct vmig_sim_device *d, const struct vmig_sim_message *m);
 bool vmig_sim_has_identity(const struct vmig_sim_device *d);
+/** Does nobody have it, at any host? */
+bool vmig_sim_nameless(struct vmig_sim *sim, uint32_t unit, uint32_t device);
 /** It has the identity, and runs. */
 bool vmig_sim_runs(const struct vmig_sim_device *d);
 
 /* --- link.c --- */
 
+/** An older session, as it was, to this destination, which has nobody else at the other end. */
+void vmig_sim_replay(struct vmig_sim *sim, uint32_t destination);
+void vmig_sim_tape_clear(struct vmig_sim_tape *tape);
 uint32_t vmig_sim_connect(struct vmig_sim *sim, uint32_t source, uint32_t destination);
 /** The payload of @m is copied. Returns when the link has taken it. */
 uint64_t vmig_sim_send(struct vmig_sim *sim, struct vmig_sim_end *from, const struct vmig_sim_message *m,
@@ -87,6 +95,21 @@ void vmig_sim_cut(struct vmig_sim *sim, uint32_t conn);
 void vmig_sim_conn_free(struct vmig_sim *sim, uint32_t conn);
 bool vmig_sim_end_is_seen(struct vmig_sim *sim, const struct vmig_sim_end *end);
 
+/* --- record.c --- */
+
+/** The record of the unit's first device. */
+static inline struct vmig_ownership *vmig_sim_record(struct vmig_sim *sim, uint32_t unit)
+{
+	return &sim->records[(size_t)unit * sim->config.devices];
+}
+
+void vmig_sim_ask(struct vmig_sim *sim, uint32_t index, const struct vmig_core_action *a);
+void vmig_sim_store_event(struct vmig_sim *sim, const struct vmig_sim_event *e);
+void vmig_sim_answer(struct vmig_sim *sim, struct vmig_sim_end *end, struct vmig_core_event *ret);
+/** The swap that a killed end had under way may be done later. */
+void vmig_sim_leave_swap(struct vmig_sim *sim, const struct vmig_sim_end *end);
+void vmig_sim_late_swap(struct vmig_sim *sim, const struct vmig_sim_event *e);
+
 /* --- end.c --- */
 
 uint32_t vmig_sim_end_new(struct vmig_sim *sim, enum vmig_sim_role role, uint32_t unit, uint32_t host);
@@ -95,6 +118,8 @@ void vmig_sim_end_start(struct vmig_sim *sim, uint32_t index);
 void vmig_sim_end_kill(struct vmig_sim *sim, uint32_t index);
 void vmig_sim_end_event(struct vmig_sim *sim, const struct vmig_sim_event *e);
 void vmig_sim_end_cancel(struct vmig_sim *sim, uint32_t index);
+void vmig_sim_end_free(struct vmig_sim_end *end);
+struct vmig_uuid vmig_sim_some_uuid(struct vmig_sim *sim);
 /** Give the slot back. */
 void vmig_sim_end_done(struct vmig_sim *sim, uint32_t index);
 

@@ -25,6 +25,7 @@
 
 #define VMIG_SIM_CHUNKS     8u
 #define VMIG_SIM_FAULTS_MAX 4u
+#define VMIG_SIM_LATE_SWAPS 8u
 #define VMIG_SIM_NONE       UINT32_MAX
 #define VMIG_SIM_SAY_MAX    512u
 
@@ -57,6 +58,7 @@ enum vmig_sim_broken {
 	VMIG_SIM_RUN_FIRST,  /* the destination runs before its commit is answered */
 	VMIG_SIM_NO_RAISE,   /* a source in doubt runs again without asking */
 	VMIG_SIM_NO_FENCE,   /* a new controller does not drain what the old one had under way */
+	VMIG_SIM_NO_BUMP,    /* a destination forgets an attempt without ending it in the record */
 	VMIG_SIM_REUSE,      /* a new attempt has the number of the old one */
 	VMIG_SIM_NO_BARRIER, /* devices stop while others do DMA to them */
 	VMIG_SIM_BROKEN_NR,
@@ -93,6 +95,7 @@ struct vmig_sim_device {
 	struct vmig_tag tag;
 	uint32_t have[VMIG_SIM_CHUNKS]; /* the version of each chunk; 0: none */
 	uint32_t todo, first_pass;      /* bits: to be read; of these, initial data */
+	bool failed;                    /* its last transition has: where it is it did not choose */
 	uint64_t length, chain;         /* of the session */
 	double initial, dirty, rest;    /* fluid: bytes left */
 	uint64_t flowed_ns;
@@ -116,7 +119,7 @@ struct vmig_sim_job {
 
 struct vmig_sim_message {
 	uint64_t at_ns;
-	uint64_t attempt;
+	struct vmig_uuid attempt;
 	uint32_t type, device, number, len;
 	uint32_t chunk, version;
 	uint64_t bytes;
@@ -132,14 +135,29 @@ struct vmig_sim_flow_queue {
 	uint64_t last_ns;
 };
 
+/** What a source once said, to be said again by somebody else. */
+struct vmig_sim_tape {
+	struct vmig_sim_message *messages;
+	uint32_t used, room;
+};
+
 struct vmig_sim_conn {
 	bool used, half_open;
-	bool shut[2]; /* this end will send no more */
+	bool replayed; /* the source's side is a tape */
+	bool shut[2];  /* this end will send no more */
 	bool cut;
 	bool told[2]; /* this end knows of the other's end */
 	uint32_t ends[2];
 	uint64_t extra_ns; /* a delay */
 	struct vmig_sim_flow_queue to[2];
+};
+
+/** A swap of records under way. */
+struct vmig_sim_swap {
+	uint32_t n, unit;
+	enum vmig_owner_step step;
+	struct vmig_ownership *now, *next;
+	char me[16];
 };
 
 enum vmig_sim_role { VMIG_SIM_SOURCE, VMIG_SIM_DESTINATION, VMIG_SIM_RESOLVER };
@@ -150,25 +168,47 @@ struct vmig_sim_end {
 	enum vmig_sim_role role;
 	uint32_t unit, host, conn;
 	uint64_t frozen_ns, tick_ns, began_ns;
-	uint64_t bytes, heard_ns, attempt;
+	uint64_t bytes, heard_ns;
+	struct vmig_uuid attempt; /* none: not known yet */
 	struct vmig_core core;
 	struct vmig_core_device *devices;
 	struct vmig_sim_job *jobs;
-	bool quiesced, started;
+	/* the record: what was asked, and what will be answered */
+	bool asking, answered;
+	enum vmig_owner_ask ask;
+	enum vmig_owner_answer answer;
+	struct vmig_sim_swap swap;
+	struct vmig_ownership *records, *scratch;
 };
 
 struct vmig_sim_unit {
 	uint32_t (*truth)[VMIG_SIM_CHUNKS]; /* of each device: the newest version of each chunk */
+	uint32_t *names;                    /* of each device: a number, raised when it is given a new name */
 	uint32_t version;
 	uint32_t left;                /* migrations to come */
+	uint32_t rounds;              /* of resolving, in the end */
 	uint32_t source, destination; /* the ends at work; VMIG_SIM_NONE */
+	uint32_t extra;               /* and one of an operator that has not the patience */
 	uint32_t from, to;            /* hosts */
-	uint32_t faults_at[VMIG_SIM_FAULTS_MAX], fault_kinds[VMIG_SIM_FAULTS_MAX], n_faults, steps;
-	uint32_t armed; /* bits: faults that wait for their occasion */
-	bool lost;      /* the owner's state is gone, by the death of a device server */
-	bool over;
+	/* What is to go wrong: at a step of the migration, or so many steps after its destination has come to a stage. */
+	struct vmig_sim_planned {
+		enum vmig_sim_fault kind;
+		uint32_t stage; /* VMIG_STAGE_NR: it has been come to */
+		uint32_t at;
+	} faults[VMIG_SIM_FAULTS_MAX];
+	uint32_t n_faults, steps;
+	uint32_t armed;            /* bits: faults that wait for their occasion */
+	bool lost;                 /* the owner's state is gone, by the death of a device server */
+	struct vmig_sim_tape tape; /* of the last session */
+	bool waited, over;
+	uint32_t home;    /* where it began */
+	uint64_t rest_ns; /* the operator does nothing before */
 	uint64_t began_ns;
-	struct vmig_migrate_result result[2]; /* of the last migration */
+	struct vmig_sim_outcome {
+		enum vmig_outcome outcome;
+		uint32_t rounds;
+		uint64_t total_ns, downtime_ns, owner_ns, bytes;
+	} result; /* fluid: of the migration, as the source sees it */
 };
 
 struct vmig_sim_stats {
@@ -183,20 +223,28 @@ struct vmig_sim {
 	uint64_t now;
 	struct vmig_sim_queue queue;
 	struct vmig_sim_unit *units;
-	struct vmig_sim_place *places; /* unit * hosts + host */
+	uint32_t slots;                /* places of each unit: at each host, or (fluid) at its own two */
+	struct vmig_sim_place *places; /* unit * slots + slot */
+	uint32_t next_end, next_conn;  /* where to look for a free one */
 	struct vmig_sim_device *all_devices;
 	struct vmig_sim_end **ends;
 	uint32_t n_ends;
 	struct vmig_sim_conn *conns;
 	uint32_t n_conns;
+	struct vmig_ownership *records, *old_attempts; /* unit * devices + device */
+	struct vmig_sim_swap late[VMIG_SIM_LATE_SWAPS];
+	struct vmig_ownership *all_swaps;
+	uint64_t store_free, store_away_ns;
 	uint64_t *up_free, *down_free, shared_free; /* when a host's link can take the next byte */
 	bool calm;                                  /* no more faults */
 	struct vmig_sim_late *all_late;
 	uint32_t (*all_truth)[VMIG_SIM_CHUNKS];
+	uint32_t *all_names;
 	char wrong[VMIG_SIM_SAY_MAX];                /* the first rule that was broken; "" */
 	void (*say)(const char *line, void *opaque); /* the trace; NULL */
 	void *opaque;
 	struct vmig_sim_stats stats;
+	char words[VMIG_PLAN_WORDS + 256]; /* fluid: why one does not converge, or was not done */
 	uint8_t scratch[32u << 10];
 };
 

@@ -86,18 +86,37 @@ static void count(struct vmig_sim *sim, const struct vmig_sim_end *end)
 	}
 }
 
-static void bury(struct vmig_sim *sim, uint32_t *end, struct vmig_migrate_result *ret)
+/* What a plan wants to know. */
+static void note(struct vmig_sim *sim, struct vmig_sim_unit *u)
 {
-	if (*end == VMIG_SIM_NONE)
-		return;
-	if (sim->config.fluid)
-		*ret = sim->ends[*end]->core.result;
-	vmig_sim_end_done(sim, *end);
+	const struct vmig_core *core = &sim->ends[u->source]->core;
+	const struct vmig_migrate_result *r = &core->result;
+	const char *words = r->outcome ? r->reason : core->plan.words;
+
+	u->result = (struct vmig_sim_outcome){ .outcome = r->outcome,
+					       .rounds = r->rounds,
+					       .total_ns = r->total_ns,
+					       .downtime_ns = r->downtime_ns,
+					       .owner_ns = sim->ends[u->destination]->core.result.owner_ns,
+					       .bytes = r->bytes };
+	if (*words && !sim->words[0])
+		snprintf(sim->words, sizeof(sim->words), "%.800s", words);
+}
+
+static void bury(struct vmig_sim *sim, uint32_t *end)
+{
+	if (*end != VMIG_SIM_NONE)
+		vmig_sim_end_done(sim, *end);
 	*end = VMIG_SIM_NONE;
 }
 
+/* Now and then the operator errs. */
 static uint32_t where_it_runs(struct vmig_sim *sim, uint32_t unit)
 {
+	if (vmig_sim_nameless(sim, unit, 0))
+		return sim->units[unit].home;
+	if (sim->config.faults && vmig_random_one_in(&sim->random, 12))
+		return (uint32_t)vmig_random_below(&sim->random, sim->config.hosts);
 	for (uint32_t h = 0; h < sim->config.hosts; h++)
 		if (vmig_sim_runs(&vmig_sim_place_of(sim, unit, h)->devices[0]))
 			return h;
@@ -110,9 +129,11 @@ static void migrate(struct vmig_sim *sim, uint32_t unit)
 	uint32_t conn;
 
 	u->left--;
-	u->from = sim->config.fluid ? 2 * unit % sim->config.hosts : where_it_runs(sim, unit);
-	u->to = (u->from + 1 + (uint32_t)vmig_random_below(&sim->random, sim->config.hosts - 1)) %
-		sim->config.hosts;
+	u->from = sim->config.fluid ? 2 * unit : where_it_runs(sim, unit);
+	/* Often the same again: an older attempt may still be about there. */
+	if (u->to == u->from || vmig_random_one_in(&sim->random, 2))
+		u->to = (u->from + 1 + (uint32_t)vmig_random_below(&sim->random, sim->config.hosts - 1)) %
+			sim->config.hosts;
 	if (sim->config.fluid)
 		u->to = u->from + 1;
 	u->began_ns = sim->now;
@@ -126,7 +147,37 @@ static void migrate(struct vmig_sim *sim, uint32_t unit)
 	conn = vmig_sim_connect(sim, u->source, u->destination);
 	sim->ends[u->source]->conn = sim->ends[u->destination]->conn = conn;
 	vmig_sim_end_start(sim, u->destination);
+	/* Somebody is there before the source, with what another session said: the source finds nobody to listen. */
+	if (u->tape.used && vmig_sim_fault_due(sim, unit, VMIG_SIM_REPLAY))
+		vmig_sim_replay(sim, u->destination);
 	vmig_sim_end_start(sim, u->source);
+}
+
+/* All is over and nothing more goes wrong: "vmig owner resolve" at one host after the other. */
+static void resolve(struct vmig_sim *sim, uint32_t unit)
+{
+	struct vmig_sim_unit *u = &sim->units[unit];
+
+	u->began_ns = sim->now;
+	u->n_faults = 0;
+	u->armed = 0;
+	sim->store_away_ns = 0;
+	u->source = vmig_sim_end_new(sim, VMIG_SIM_RESOLVER, unit, u->rounds++ % sim->config.hosts);
+	sim->stats.resolves++;
+	if (!sim->wrong[0])
+		vmig_sim_end_start(sim, u->source);
+}
+
+static void resolve_beside(struct vmig_sim *sim, uint32_t unit, uint32_t host)
+{
+	struct vmig_sim_unit *u = &sim->units[unit];
+
+	if (u->extra != VMIG_SIM_NONE || u->waited || sim->config.unowned)
+		return;
+	u->extra = vmig_sim_end_new(sim, VMIG_SIM_RESOLVER, unit, host);
+	sim->stats.resolves++;
+	if (!sim->wrong[0])
+		vmig_sim_end_start(sim, u->extra);
 }
 
 static void operate(struct vmig_sim *sim, uint32_t unit)
@@ -134,19 +185,34 @@ static void operate(struct vmig_sim *sim, uint32_t unit)
 	struct vmig_sim_unit *u = &sim->units[unit];
 	bool began = u->source != VMIG_SIM_NONE || u->destination != VMIG_SIM_NONE;
 
-	if (!over(sim, u->source) || !over(sim, u->destination) || u->over)
+	if (u->extra != VMIG_SIM_NONE && over(sim, u->extra))
+		bury(sim, &u->extra);
+	if (!over(sim, u->source) || !over(sim, u->destination) || !over(sim, u->extra) || u->over ||
+	    sim->now < u->rest_ns)
 		return;
 	if (began) {
-		if (u->source != VMIG_SIM_NONE)
+		if (sim->ends[u->source]->conn != VMIG_SIM_NONE) {
 			count(sim, sim->ends[u->source]);
-		vmig_sim_conn_free(sim, sim->ends[u->source]->conn);
-		bury(sim, &u->source, &u->result[0]);
-		bury(sim, &u->destination, &u->result[1]);
+			vmig_sim_conn_free(sim, sim->ends[u->source]->conn);
+		}
+		if (sim->config.fluid)
+			note(sim, u);
+		bury(sim, &u->source);
+		bury(sim, &u->destination);
 	}
-	if (u->left)
+	if (u->left) {
 		migrate(sim, unit);
-	else
+	} else if (!u->waited) {
+		/* Whatever the dead had under way has come by then. */
+		u->waited = true;
+		u->began_ns = 0;
+		vmig_sim_at(sim, sim->now + 5 * sim->config.core.timeout_ns, VMIG_SIM_EV_OPERATOR, unit, 0,
+			    0);
+	} else if (!sim->config.unowned && !sim->config.fluid && u->rounds < ROUNDS * sim->config.hosts) {
+		resolve(sim, unit);
+	} else {
 		u->over = true;
+	}
 }
 
 /* --- life --- */
@@ -154,15 +220,18 @@ static void operate(struct vmig_sim *sim, uint32_t unit)
 static bool allocate(struct vmig_sim *sim)
 {
 	const struct vmig_sim_config *c = &sim->config;
-	size_t places = (size_t)c->units * c->hosts, devices = places * c->devices;
+	size_t places = (size_t)c->units * sim->slots, devices = places * c->devices;
 
 	sim->units = calloc(c->units, sizeof(*sim->units));
 	sim->places = calloc(places, sizeof(*sim->places));
 	sim->all_devices = calloc(devices, sizeof(*sim->all_devices));
 	sim->all_late = calloc(devices, sizeof(*sim->all_late));
 	sim->all_truth = calloc((size_t)c->units * c->devices, sizeof(*sim->all_truth));
-	sim->n_ends = 2 * c->units + 2;
+	sim->all_names = calloc((size_t)c->units * c->devices, sizeof(*sim->all_names));
+	sim->n_ends = 3 * c->units;
 	sim->ends = calloc(sim->n_ends, sizeof(struct vmig_sim_end *));
+	sim->records = calloc(2 * (size_t)c->units * c->devices, sizeof(*sim->records));
+	sim->all_swaps = calloc(2 * VMIG_SIM_LATE_SWAPS * (size_t)c->devices, sizeof(*sim->all_swaps));
 	sim->n_conns = c->units + 1;
 	sim->conns = calloc(sim->n_conns, sizeof(*sim->conns));
 	sim->up_free = calloc(c->hosts, sizeof(*sim->up_free));
@@ -184,28 +253,44 @@ static uint64_t some_features(struct vmig_sim *sim)
 	return kinds[vmig_random_below(&sim->random, 4) / 3];
 }
 
+/* Some units have been moved before, or at least have been given a record. */
+static void make_records(struct vmig_sim *sim, uint32_t unit, uint32_t home)
+{
+	for (uint32_t i = 0; i < sim->config.devices; i++) {
+		struct vmig_ownership *r = &sim->records[(size_t)unit * sim->config.devices + i];
+
+		*r = (struct vmig_ownership){ .device = vmig_sim_identity(sim, unit, i),
+					      .epoch = 1,
+					      .phase = VMIG_OWNER_STABLE };
+		snprintf(r->owner, sizeof(r->owner), "h%u", home);
+	}
+}
+
 static void populate(struct vmig_sim *sim)
 {
 	const struct vmig_sim_config *c = &sim->config;
 
 	for (uint32_t u = 0; u < c->units; u++) {
-		uint32_t home =
-			c->fluid ? 2 * u % c->hosts : (uint32_t)vmig_random_below(&sim->random, c->hosts);
+		uint32_t home = c->fluid ? 2 * u : (uint32_t)vmig_random_below(&sim->random, c->hosts);
 
 		sim->units[u] = (struct vmig_sim_unit){ .truth = sim->all_truth + (size_t)u * c->devices,
+							.names = sim->all_names + (size_t)u * c->devices,
 							.left = c->migrations,
+							.home = home,
 							.source = VMIG_SIM_NONE,
-							.destination = VMIG_SIM_NONE };
+							.destination = VMIG_SIM_NONE,
+							.extra = VMIG_SIM_NONE };
 		for (uint32_t i = 0; i < c->devices; i++) {
 			uint64_t features = c->flows ? c->flows[i].features : some_features(sim);
 
-			for (uint32_t h = 0; h < c->hosts; h++)
-				vmig_sim_place_of(sim, u, h)->devices[i].features = features;
+			for (uint32_t h = 0; h < sim->slots; h++)
+				sim->places[(size_t)u * sim->slots + h].devices[i].features = features;
 		}
-		for (uint32_t h = 0; h < c->hosts; h++)
+		if (c->fluid || vmig_random_one_in(&sim->random, 2))
+			make_records(sim, u, home);
+		for (uint32_t h = 0; h < sim->slots; h++)
 			for (uint32_t i = 0; i < c->devices; i++)
-				vmig_sim_device_init(sim, u, i, &vmig_sim_place_of(sim, u, h)->devices[i],
-						     h == home);
+				vmig_sim_device_init(sim, u, c->fluid ? 2 * u + h : h, i);
 		vmig_sim_at(sim, sim->now, VMIG_SIM_EV_OPERATOR, u, 0, 0);
 	}
 }
@@ -214,8 +299,8 @@ int vmig_sim_new(const struct vmig_sim_config *config, struct vmig_sim **ret)
 {
 	struct vmig_sim *sim;
 
-	if (config->hosts < 2 || !config->units || !config->devices || config->devices > 64 ||
-	    (config->fluid && !config->flows))
+	if (config->hosts < 2 || (config->fluid && config->hosts != 2 * config->units) || !config->units ||
+	    !config->devices || config->devices > 64 || (config->fluid && !config->flows))
 		return -EINVAL;
 	sim = calloc(1, sizeof(*sim));
 	if (!sim)
@@ -223,14 +308,20 @@ int vmig_sim_new(const struct vmig_sim_config *config, struct vmig_sim **ret)
 	sim->config = *config;
 	sim->random.at = config->seed;
 	sim->now = NS_PER_S;
+	sim->slots = config->fluid ? 2 : config->hosts;
 	if (!allocate(sim)) {
 		vmig_sim_free(sim);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < config->units * config->hosts; i++) {
+	for (uint32_t i = 0; i < config->units * sim->slots; i++) {
 		sim->places[i].holder = VMIG_SIM_NONE;
 		sim->places[i].devices = sim->all_devices + (size_t)i * config->devices;
 		sim->places[i].late = sim->all_late + (size_t)i * config->devices;
+	}
+	sim->old_attempts = sim->records + (size_t)config->units * config->devices;
+	for (uint32_t i = 0; i < VMIG_SIM_LATE_SWAPS; i++) {
+		sim->late[i].now = sim->all_swaps + (size_t)(2 * i) * config->devices;
+		sim->late[i].next = sim->late[i].now + config->devices;
 	}
 	*ret = sim;
 	return 0;
@@ -238,12 +329,10 @@ int vmig_sim_new(const struct vmig_sim_config *config, struct vmig_sim **ret)
 
 static void free_ends(struct vmig_sim *sim)
 {
+	for (uint32_t i = 0; sim->units && i < sim->config.units; i++)
+		vmig_sim_tape_clear(&sim->units[i].tape);
 	for (uint32_t i = 0; sim->ends && i < sim->n_ends; i++) {
-		if (!sim->ends[i])
-			continue;
-		free(sim->ends[i]->devices);
-		free(sim->ends[i]->jobs);
-		free(sim->ends[i]);
+		vmig_sim_end_free(sim->ends[i]);
 	}
 	for (uint32_t i = 0; sim->conns && i < sim->n_conns; i++) {
 		vmig_sim_conn_free(sim, i);
@@ -264,6 +353,9 @@ void vmig_sim_free(struct vmig_sim *sim)
 	free(sim->all_devices);
 	free(sim->all_late);
 	free(sim->all_truth);
+	free(sim->all_names);
+	free(sim->records);
+	free(sim->all_swaps);
 	free(sim->up_free);
 	free(sim->down_free);
 	vmig_sim_queue_done(&sim->queue);
@@ -274,10 +366,12 @@ void vmig_sim_free(struct vmig_sim *sim)
 
 static uint32_t unit_of(const struct vmig_sim *sim, const struct vmig_sim_event *e)
 {
-	if (e->kind == VMIG_SIM_EV_OPERATOR)
+	if (e->kind == VMIG_SIM_EV_OPERATOR || e->kind == VMIG_SIM_EV_IMPATIENT)
 		return e->a;
 	if (e->kind == VMIG_SIM_EV_LATE)
-		return e->a / sim->config.hosts;
+		return e->a / sim->slots;
+	if (e->kind == VMIG_SIM_EV_LATE_SWAP)
+		return sim->late[e->a].unit;
 	return sim->ends[e->a]->unit;
 }
 
@@ -288,8 +382,12 @@ static void happen(struct vmig_sim *sim, const struct vmig_sim_event *e)
 
 	if (e->kind == VMIG_SIM_EV_OPERATOR)
 		operate(sim, unit);
+	else if (e->kind == VMIG_SIM_EV_IMPATIENT)
+		resolve_beside(sim, unit, e->b);
 	else if (e->kind == VMIG_SIM_EV_LATE)
 		vmig_sim_late_job(sim, e);
+	else if (e->kind == VMIG_SIM_EV_LATE_SWAP)
+		vmig_sim_late_swap(sim, e);
 	else
 		vmig_sim_end_event(sim, e);
 	if (u->n_faults)
@@ -312,7 +410,7 @@ int vmig_sim_run(struct vmig_sim *sim)
 			vmig_sim_wrong(sim, "it goes on for ever");
 		happen(sim, &e);
 	}
-	if (!sim->wrong[0])
+	if (!sim->wrong[0] && !sim->config.fluid)
 		vmig_sim_check_end(sim);
 	return sim->wrong[0] ? -EPROTO : 0;
 }

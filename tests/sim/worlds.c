@@ -20,7 +20,8 @@ int world_run(struct world *world)
 
 	vmig_sim_chance(world->seed, &config);
 	config.broken = world->broken;
-	config.unowned = true;
+	if (world->kinds)
+		config.kinds = world->kinds;
 	if (world->no_faults)
 		config.faults = 0;
 	r = vmig_sim_new(&config, &sim);

@@ -9,6 +9,7 @@ struct world {
 	uint64_t seed;
 	enum vmig_sim_broken broken;
 	bool no_faults;
+	uint32_t kinds; /* of faults, a bit each; 0: all */
 	void (*say)(const char *line, void *opaque);
 	void *opaque;
 	struct vmig_sim_stats stats; /* added up */
