@@ -8,7 +8,7 @@
 #include "models/parse.h"
 #include "tool.h"
 
-enum kind { FLAG, TEXT, COUNT, TIME, RATE, TO, DEVICE, FAULT };
+enum kind { FLAG, TEXT, COUNT, TIME, RATE, SIZE, TO, DEVICE, FAULT };
 
 struct row {
 	const char *name, *value;
@@ -54,6 +54,21 @@ static const struct row rows[] = {
 	  "of pre-copy; then --on-no-converge (no limit)" },
 	{ "on-no-converge", "WHAT", TOOL_OPT_SOURCE, TEXT, AT(on_no_converge),
 	  "if the rest does not come to fit: switch over all the same, abort, or wait (switch)" },
+	{ "state", "SIZE", TOOL_OPT_PLAN, SIZE, AT(plan.state), "of each device, whatever it says" },
+	{ "final", "SIZE", TOOL_OPT_PLAN, SIZE, AT(plan.final),
+	  "and what is read of it only when it has stopped" },
+	{ "dirty-rate", "RATE", TOOL_OPT_PLAN, RATE, AT(plan.dirty_rate),
+	  "how fast it changes; then it is not measured" },
+	{ "changing", "SIZE", TOOL_OPT_PLAN, SIZE, AT(plan.changing), "how much of it ever changes (all)" },
+	{ "latency", "TIME", TOOL_OPT_PLAN, TIME, AT(plan.latency_ns), "of the link, one way (0)" },
+	{ "hosts", "N", TOOL_OPT_PLAN, COUNT, AT(plan.hosts), "drained at once, to as many others (1)" },
+	{ "shared-bandwidth", "RATE", TOOL_OPT_PLAN, RATE, AT(plan.shared_bandwidth),
+	  "what all of them together can send (no limit)" },
+	{ "transition-time", "TIME", TOOL_OPT_PLAN, TIME, AT(plan.transition_ns),
+	  "of a device, from state to state (100us)" },
+	{ "owner-latency", "TIME", TOOL_OPT_PLAN, TIME, AT(plan.owner_ns), "of the ownership record (1ms)" },
+	{ "owner-rate", "N", TOOL_OPT_PLAN, COUNT, AT(plan.owner_rate),
+	  "questions a second it answers (2000)" },
 	{ "no-precopy", NULL, TOOL_OPT_SOURCE, FLAG, AT(no_precopy), "stop the device, then copy" },
 	{ "allow-no-p2p", NULL, TOOL_OPT_SOURCE, FLAG, AT(allow_no_p2p),
 	  "several devices, though one has no P2P: none does DMA to it" },
@@ -150,6 +165,9 @@ static int set(const struct row *row, const char *value, struct tool_options *o)
 	case RATE:
 		r = parse_rate(value, at);
 		return r ? bad_number(row->name, value, parse_rate_reason(r)) : 0;
+	case SIZE:
+		r = parse_size(value, at);
+		return r ? bad_number(row->name, value, parse_size_reason(r)) : 0;
 	case TO:
 		o->n_before_to = o->n_words;
 		return 0;
@@ -245,4 +263,19 @@ void tool_options_print(const struct tool_verb *verb, FILE *to)
 			 rows[i].value ? rows[i].value : "");
 		fprintf(to, "  %-22s %s\n", left, rows[i].help);
 	}
+}
+
+int tool_no_converge(const char *word)
+{
+	static const char *const words[] = { [VMIG_NO_CONVERGE_SWITCH] = "switch",
+					     [VMIG_NO_CONVERGE_ABORT] = "abort",
+					     [VMIG_NO_CONVERGE_WAIT] = "wait" };
+
+	if (!word)
+		return VMIG_NO_CONVERGE_SWITCH;
+	for (size_t i = 0; i < TOOL_ARRAY_SIZE(words); i++)
+		if (!strcmp(word, words[i]))
+			return (int)i;
+	tool_fail(VMIG_BAD_INPUT, "--on-no-converge: '%s' is none of switch, abort and wait", word);
+	return -1;
 }

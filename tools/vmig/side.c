@@ -155,30 +155,14 @@ int tool_side_warm_up(struct tool_side *side)
 	return r;
 }
 
-/* -1: there is no such word. */
-static int no_converge(const char *word)
-{
-	static const char *const words[] = { [VMIG_NO_CONVERGE_SWITCH] = "switch",
-					     [VMIG_NO_CONVERGE_ABORT] = "abort",
-					     [VMIG_NO_CONVERGE_WAIT] = "wait" };
-
-	if (!word)
-		return VMIG_NO_CONVERGE_SWITCH;
-	for (size_t i = 0; i < TOOL_ARRAY_SIZE(words); i++)
-		if (!strcmp(word, words[i]))
-			return (int)i;
-	return -1;
-}
-
 int tool_side_open(struct tool_side *side, bool source, char **names, int n,
 		   const struct tool_options *options, const struct tool_side *other)
 {
 	int r;
 
 	*side = (struct tool_side){ .options = options, .source = source, .names = names, .n = (uint32_t)n };
-	if (no_converge(options->on_no_converge) < 0)
-		return tool_fail(VMIG_BAD_INPUT, "--on-no-converge: '%s' is none of switch, abort and wait",
-				 options->on_no_converge);
+	if (tool_no_converge(options->on_no_converge) < 0)
+		return VMIG_BAD_INPUT;
 	if (n > VMIG_MIGRATE_DEVICES_MAX)
 		return tool_fail(VMIG_BAD_INPUT, "%d devices are too many: at most %d move as one", n,
 				 VMIG_MIGRATE_DEVICES_MAX);
@@ -241,8 +225,8 @@ static struct vmig_migrate_options engine_options(struct tool_side *side)
 					      .bandwidth = o->bandwidth,
 					      .max_rounds = (uint32_t)o->max_rounds,
 					      .max_time_ns = o->max_time_ns,
-					      .on_no_converge =
-						      (enum vmig_no_converge)no_converge(o->on_no_converge),
+					      .on_no_converge = (enum vmig_no_converge)tool_no_converge(
+						      o->on_no_converge),
 					      .timeout_ns = o->timeout_ns,
 					      .no_precopy = o->no_precopy,
 					      .keep_source = o->live,

@@ -40,6 +40,7 @@
 #define TOOL_OPT_TAKE     (1u << 21) /* devices from the users that have them */
 #define TOOL_OPT_SANDBOX  (1u << 23) /* that can be left out */
 #define TOOL_OPT_ONCE     (1u << 25)
+#define TOOL_OPT_PLAN     (1u << 27) /* what a plan has to know */
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD | TOOL_OPT_TAKE)
 
 #define TOOL_FAULTS_MAX 64
@@ -71,6 +72,11 @@ struct tool_options {
 	bool owned; /* the verb takes --owner */
 	bool allow_no_p2p;
 	const char *on_no_converge;
+	struct {
+		uint64_t state, final, changing, dirty_rate, shared_bandwidth, latency_ns, transition_ns,
+			owner_ns;
+		uint64_t hosts, owner_rate;
+	} plan;
 };
 
 struct tool_verb {
@@ -86,10 +92,12 @@ struct tool_verb {
 };
 
 extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
-	tool_receive, tool_inspect, tool_compat, tool_run, tool_trace;
+	tool_receive, tool_inspect, tool_plan, tool_compat, tool_run, tool_trace;
 
 /** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
 int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);
+/** --on-no-converge's WORD (NULL: not given) as enum vmig_no_converge; -1: it has been said that there is no such one. */
+int tool_no_converge(const char *word);
 void tool_options_print(const struct tool_verb *verb, FILE *to);
 
 /* --- saying things ------------------------------------------------------------------------- */
