@@ -30,16 +30,19 @@ t_one_device_of_each() {
 	devices a1 b2
 	moved "relay vfio-user:b2" "vfio-user:a1 relay"
 }
-t_devices_of_the_kernel_by_the_descriptors_that_the_vmm_has_opened() {
+# of_the_kernel DEVICES : which the VMM opens itself, at the /dev/vfio that vmig run shows
+of_the_kernel() {
 	[ "${WAY:-}" = preload ] || skip "under a sanitizer there is no preload"
 	devices a1 a2 b1 b2
-	local groups="group:90,d0,{0} group:91,d1,{1}" run="$VMIG run --quiet --intercept=preload"
-	bg there $run --device "vfio-user:$PWD/b1" "vfio-user:$PWD/b2" -- "$MINI_VMM" destination "unix:$PWD/s" $groups
+	local run="$VMIG run --quiet --intercept=preload"
+	bg there $run --device "vfio-user:$PWD/b1" "vfio-user:$PWD/b2" -- "$MINI_VMM" destination "unix:$PWD/s" $1
 	line there '^listening: '
-	expect 0 $run --device "vfio-user:$PWD/a1" "vfio-user:$PWD/a2" -- "$MINI_VMM" source "unix:$PWD/s" $groups
+	expect 0 $run --device "vfio-user:$PWD/a1" "vfio-user:$PWD/a2" -- "$MINI_VMM" source "unix:$PWD/s" $1
 	ended there 0
 	has there.out "$good"
 }
+t_devices_of_the_kernel_by_their_groups() { of_the_kernel "group:90,d0,{0} group:91,d1,{1}"; }
+t_devices_of_the_kernel_by_iommufd() { of_the_kernel "cdev:vfio0,{0} cdev:vfio1,{1}"; }
 t_a_guest_goes_on_where_nobody_listens() {
 	expect 1 "$MINI_VMM" source unix:nowhere relay relay
 	has out "$good"

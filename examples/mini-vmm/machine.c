@@ -53,24 +53,48 @@ static int open_group(const char *spec, int fds[3])
 	return fds[0] < 0 ? -errno : 0;
 }
 
-/* The handle works on duplicates: these descriptors stay the VMM's. "NUMBER,DEVICE,FOLDER IN SYSFS". */
+/* Or the newer way: the cdev, an iommufd, an address space in it. "vfioN". */
+static int open_cdev(const char *name, int fds[3], uint32_t *ret_ioas)
+{
+	struct vmig_uapi_iommufd_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct vmig_uapi_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
+	struct vmig_uapi_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%.32s", name);
+	fds[0] = open(path, O_RDWR | O_CLOEXEC);
+	fds[1] = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	bind.iommufd = fds[1];
+	if (fds[0] < 0 || fds[1] < 0 || ioctl(fds[0], VMIG_UAPI_DEVICE_BIND_IOMMUFD, &bind) ||
+	    ioctl(fds[1], VMIG_UAPI_IOMMUFD_IOAS_ALLOC, &alloc))
+		return -errno;
+	attach.pt_id = *ret_ioas = alloc.out_ioas_id;
+	return ioctl(fds[0], VMIG_UAPI_DEVICE_ATTACH_IOMMUFD_PT, &attach) ? -errno : 0;
+}
+
+/* The handle works on duplicates: these descriptors stay the VMM's. "group:NUMBER,DEVICE,FOLDER" or "cdev:vfioN,FOLDER". */
 static int open_kernel(const char *spec, int fds[3], struct vmig_device **ret, struct vmig_error *error)
 {
-	char group[128], *folder;
+	bool cdev = !strncmp(spec, "cdev:", 5);
+	struct vmig_kernel_fds give = { .container = -1, .iommufd = -1 };
+	char name[128], *folder;
 	int r;
 
-	snprintf(group, sizeof(group), "%s", spec);
-	folder = strrchr(group, ',');
+	snprintf(name, sizeof(name), "%s", strchr(spec, ':') + 1);
+	folder = strrchr(name, ',');
 	if (!folder)
 		return -EINVAL;
 	*folder++ = '\0';
-	r = open_group(group, fds);
+	r = cdev ? open_cdev(name, fds, &give.ioas) : open_group(name, fds);
 	if (r)
 		return r;
-	return vmig_open_kernel_fds(
-		&(struct vmig_kernel_fds){
-			.device = fds[0], .container = fds[2], .iommufd = -1, .sysfs = folder },
-		ret, error);
+	give.device = fds[0];
+	if (cdev)
+		give.iommufd = fds[1];
+	else
+		give.container = fds[2];
+	give.sysfs = folder;
+	return vmig_open_kernel_fds(&give, ret, error);
 }
 
 static int open_device(struct vmm *vmm, uint32_t i, const char *spec)
@@ -82,8 +106,8 @@ static int open_device(struct vmm *vmm, uint32_t i, const char *spec)
 		r = relay_open(&vmm->devices[i]);
 	else if (!strncmp(spec, "vfio-user:", 10))
 		r = open_vfio_user(spec + 10, &vmm->devices[i], &error);
-	else if (!strncmp(spec, "group:", 6))
-		r = open_kernel(spec + 6, vmm->device_fds[i], &vmm->devices[i], &error);
+	else if (!strncmp(spec, "group:", 6) || !strncmp(spec, "cdev:", 5))
+		r = open_kernel(spec, vmm->device_fds[i], &vmm->devices[i], &error);
 	if (r)
 		fprintf(stderr, "mini-vmm: %s: %s\n", spec, error.text[0] ? error.text : strerror(-r));
 	return r;

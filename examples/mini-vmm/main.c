@@ -94,9 +94,10 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "device"))
 		return relay_serve(argv[2]);
 	if (!is_source && (argc != 5 || strcmp(argv[1], "destination"))) {
-		fprintf(stderr, "usage: mini-vmm source|destination ADDRESS DEVICE DEVICE\n"
-				"       mini-vmm device SOCKET\n"
-				"DEVICE: relay, vfio-user:SOCKET, group:NUMBER,NAME,FOLDER\n");
+		fprintf(stderr,
+			"usage: mini-vmm source|destination ADDRESS DEVICE DEVICE\n"
+			"       mini-vmm device SOCKET\n"
+			"DEVICE: relay, vfio-user:SOCKET, group:NUMBER,NAME,FOLDER, cdev:vfioN,FOLDER\n");
 		return 2;
 	}
 	if (!vmm_open(&vmm, argv + 3))

@@ -34,8 +34,9 @@ struct guest {
 
 struct vmm {
 	struct vmig_device *devices[VMM_DEVICES];
-	int device_fds[VMM_DEVICES]
-		      [3];          /* what this VMM has open of a kernel device: device, group, container */
+	int device_fds
+		[VMM_DEVICES]
+		[3]; /* what this VMM has open of a kernel device: device, group, container (or iommufd) */
 	struct vmig_device *memory; /* the RAM, as a thing that moves */
 	struct vmig_space *space;
 	int ram_fd, irq_fd, kick_fd;
@@ -50,7 +51,7 @@ struct vmm {
 	int error;
 };
 
-/* machine.c: 0 or a negative errno, which has been said. @specs: "relay", "vfio-user:PATH", "group:NUMBER,DEVICE". */
+/* machine.c: 0 or a negative errno, which has been said. @specs: "relay", "vfio-user:PATH", "group:...", "cdev:...". */
 int vmm_open(struct vmm *vmm, char **specs);
 void vmm_close(struct vmm *vmm);
 /** Set both devices up from nothing, as a guest's drivers do. */
