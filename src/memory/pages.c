@@ -252,7 +252,7 @@ static int make_device(struct memory *memory)
 		.identity = identity,
 		.format = MEMORY_FORMAT,
 		.migration_flags = VMIG_MIGRATION_STOP_COPY | VMIG_MIGRATION_P2P,
-		.traits = VMIG_TRAIT_MEMORY,
+		.traits = VMIG_TRAIT_MEMORY | VMIG_TRAIT_INFO_STARTS_ROUND | VMIG_TRAIT_NO_POLL,
 	};
 	uint64_t bytes = 0;
 	int r;

@@ -37,6 +37,7 @@ static const struct bit trait_bits[] = { { VMIG_TRAIT_LATE_VALIDATION, "late-val
 					 { VMIG_TRAIT_SHORT_READ_ENDS, "short-read-ends" },
 					 { VMIG_TRAIT_ZERO_IS_DRAINED, "zero-is-drained" },
 					 { VMIG_TRAIT_INFO_STARTS_ROUND, "info-starts-round" },
+					 { VMIG_TRAIT_MEMORY, "memory" },
 					 { VMIG_TRAIT_NO_POLL, "no-poll" },
 					 { VMIG_TRAIT_TRANSACTION_SIZES, "transaction-sizes" },
 					 { VMIG_TRAIT_LENDS, "lends" },

@@ -62,9 +62,9 @@ static int run(const struct tool_options *o)
 		return tool_fail(
 			VMIG_BAD_INPUT,
 			"as many devices have to stand after --to as before it: 'vmig migrate A B --to C D'");
-	r = tool_side_open(&from.side, true, o->words, n, o, NULL);
+	r = tool_side_open(&from.side, true, o->words, n, o);
 	if (!r)
-		r = tool_side_open(&to.side, false, o->words + n, n, o, &from.side);
+		r = tool_side_open(&to.side, false, o->words + n, n, o);
 	to.side.report.leads = false;
 	if (!r)
 		r = connect_ends(&from, &to);

@@ -144,7 +144,7 @@ static int run(const struct tool_options *o)
 			VMIG_BAD_INPUT,
 			"the first word has to be the ADDRESS, tcp:HOST:PORT or unix:PATH; '%s' is not",
 			o->words[0]);
-	r = tool_side_open(&side, false, o->words + 1, o->n_words - 1, o, NULL);
+	r = tool_side_open(&side, false, o->words + 1, o->n_words - 1, o);
 	if (!r)
 		r = at(&side, o->words[0]);
 	tool_side_done(&side, NULL);

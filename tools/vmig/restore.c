@@ -15,7 +15,7 @@ static int run(const struct tool_options *o)
 				 o->words[0], o->words[0]);
 	r = tool_channel_file(o->words[0], false, &channel);
 	if (!r)
-		r = tool_side_open(&side, false, o->words + 1, o->n_words - 1, o, NULL);
+		r = tool_side_open(&side, false, o->words + 1, o->n_words - 1, o);
 	if (!r) {
 		tool_cancel_begin();
 		tool_side_run(&side, channel);

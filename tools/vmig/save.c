@@ -40,7 +40,7 @@ static int run(const struct tool_options *o)
 					 "standard output is a terminal: send it into a pipe or a file");
 		tool_say_stdout_is_taken();
 	}
-	r = tool_side_open(&side, true, o->words, o->n_words - 1, o, NULL);
+	r = tool_side_open(&side, true, o->words, o->n_words - 1, o);
 	if (!r)
 		r = into(&side, file);
 	tool_side_done(&side, NULL);

@@ -31,7 +31,7 @@ static int run(const struct tool_options *o)
 			VMIG_BAD_INPUT,
 			"the last word has to be the ADDRESS, tcp:HOST:PORT or unix:PATH; '%s' is not",
 			address);
-	r = tool_side_open(&side, true, o->words, o->n_words - 1, o, NULL);
+	r = tool_side_open(&side, true, o->words, o->n_words - 1, o);
 	if (!r)
 		r = to(&side, address);
 	tool_side_done(&side, NULL);

@@ -156,7 +156,7 @@ int tool_side_warm_up(struct tool_side *side)
 }
 
 int tool_side_open(struct tool_side *side, bool source, char **names, int n,
-		   const struct tool_options *options, const struct tool_side *other)
+		   const struct tool_options *options)
 {
 	int r;
 

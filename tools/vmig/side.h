@@ -28,9 +28,9 @@ struct tool_side {
 	struct vmig_migrate_result result;
 };
 
-/** 0, or an exit status: it has been said. @other: the other end, opened before, if it is in this process; else NULL. */
+/** 0, or an exit status: it has been said. */
 int tool_side_open(struct tool_side *side, bool source, char **names, int n,
-		   const struct tool_options *options, const struct tool_side *other);
+		   const struct tool_options *options);
 /** From here on Ctrl-C cancels. */
 int tool_side_warm_up(struct tool_side *side);
 /** Says nothing but events. */
