@@ -163,6 +163,17 @@ static bool wait_wanted(struct vmig_driver *driver)
 	return wanted;
 }
 
+/* A source that waits for ACCEPT has no data before it: this end has said it only when it wants them. */
+static bool come_early(struct vmig_driver *driver)
+{
+	bool early;
+
+	pthread_mutex_lock(&driver->lock);
+	early = !driver->one_way && !driver->wants_data && !driver->discard && !driver->quit;
+	pthread_mutex_unlock(&driver->lock);
+	return early;
+}
+
 static bool have_bounce(struct vmig_conn *conn)
 {
 	if (!conn->bounce)
@@ -227,6 +238,11 @@ static int take_data(struct vmig_conn *conn, const struct vmig_record *record, s
 	if (driver->source || !w || record->device % driver->n_conns != conn->index || w->data_ended) {
 		snprintf(error->text, sizeof(error->text), "data that do not belong here: of device %u",
 			 record->device);
+		return -EPROTO;
+	}
+	if (come_early(driver)) {
+		snprintf(error->text, sizeof(error->text),
+			 "data before they were accepted, or after the end");
 		return -EPROTO;
 	}
 	if (!record->length || !wait_wanted(driver))
