@@ -367,6 +367,10 @@ class Device:
     def write(self, offset, value):
         self.call(10, struct.pack("<QIIQ", offset, 0, 8, value))
 
+    def set_state(self, state):
+        """Past all rules: SET of VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE."""
+        self.call(16, struct.pack("<IIIi", 16, 1 << 17 | 2, state, -1))
+
     def close(self):
         self.socket.close()
 
