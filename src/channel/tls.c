@@ -49,6 +49,7 @@ struct tls_channel {
 	uint8_t *in;
 	size_t in_at, in_len;
 	bool in_end, heard;
+	int failed; /* how receiving did; GnuTLS forgets it */
 	_Atomic uint32_t timeout_ms;
 	atomic_bool down;
 	bool said_bye; /* under sending */
@@ -214,7 +215,9 @@ static int handshake(struct tls_channel *t, const char *where, uint32_t ms, stru
 		r = converse(t, t->trouble.server ? say_welcome : hear_welcome, end);
 	}
 	vmig_channel_set_timeout(t->lower, t->timeout_ms);
-	if (r == -EPROTO)
+	if (r == -ECONNRESET || r == -EPIPE)
+		t->trouble.code = GNUTLS_E_PREMATURE_TERMINATION;
+	if (r == -EPROTO || r == -ECONNRESET || r == -EPIPE)
 		return vmig_tls_say(&t->trouble, where, error);
 	if (r == -ETIMEDOUT)
 		return vmig_fault(error, r, where,
@@ -303,6 +306,8 @@ static ssize_t take(struct tls_channel *t, const struct iovec *iov, int n, bool 
 	size_t got = 0;
 	ssize_t r = 0;
 
+	if (t->failed)
+		return channel_error(t, t->failed);
 	pthread_mutex_lock(&t->lock);
 	for (int i = 0; i < n; i++) {
 		size_t at = 0;
@@ -318,6 +323,8 @@ static ssize_t take(struct tls_channel *t, const struct iovec *iov, int n, bool 
 	}
 out:
 	pthread_mutex_unlock(&t->lock);
+	if (r < 0 && r != GNUTLS_E_AGAIN && r != GNUTLS_E_INTERRUPTED)
+		t->failed = (int)r;
 	*ret_end = !got && !r && n > 0;
 	if (got || r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED)
 		return (ssize_t)got;

@@ -265,6 +265,10 @@ const char *vmig_out_words(int code)
 		return "the other end has closed the connection";
 	case ETIMEDOUT:
 		return "the other end does not read";
+	case EBADMSG:
+		return "what arrives is damaged: something on the way changes it";
+	case EPROTO:
+		return "what arrives is not what the other end of such a connection says";
 	default:
 		return strerror(-code);
 	}
