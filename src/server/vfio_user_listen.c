@@ -95,7 +95,8 @@ static bool has_room(struct vmig_server *server)
 static void follow(struct vmig_server *server, int fd, const void *in, size_t len)
 {
 	server->next_fd = fd;
-	memcpy(server->next_in, in, len);
+	if (len)
+		memcpy(server->next_in, in, len);
 	server->next_len = len;
 	pthread_cond_signal(&server->changed);
 }
