@@ -206,11 +206,15 @@ static struct vmig_owner_found found(const struct vmig_core *core, bool live)
 	struct vmig_owner_found f = {
 		.tagged = true, .all_intact = true, .stopped_copy = true, .same_life = core->own.same_life
 	};
+	bool blank = false;
 
 	for (uint32_t i = 0; i < core->n; i++) {
 		const struct vmig_core_device *dev = &core->devices[i];
 		bool its = live || (dev->tagged && vmig_uuid_equal(&dev->tag.identity, &dev->identity));
 
+		/* Beside devices that have stopped, one whose server has lost everything: nobody knows which one it was. */
+		blank |= !dev->in_unit && dev->tagged && vmig_uuid_is_none(&dev->tag.identity) &&
+			 !vmig_is_memory(dev);
 		if (!dev->in_unit)
 			continue;
 		f.tagged &= live || dev->tagged;
@@ -219,6 +223,7 @@ static struct vmig_owner_found found(const struct vmig_core *core, bool live)
 		f.stopped_copy &=
 			its && (dev->state == VMIG_STATE_STOP || dev->state == VMIG_STATE_STOP_COPY);
 	}
+	f.all_intact &= !blank || f.any_runs;
 	return f;
 }
 

@@ -481,13 +481,28 @@ static void fail_job(struct sim *sim, int s, uint32_t i, struct vmig_core_event 
 	sim->faulty_device = true;
 }
 
+/* As the driver sees it: the state cannot be asked, everything else fails. */
+static void nobody_answers(struct sim *sim, int s, uint32_t i, struct vmig_core_event *ev)
+{
+	ev->code = ev->job == VMIG_JOB_QUERY_STATE ? 0 : -ECONNRESET;
+	ev->text = "its server has gone";
+	ev->state = VMIG_STATE_NONE;
+	ev->length = sim->side[s].real[i].sent;
+	ev->chain = sim->side[s].real[i].chain;
+}
+
 static void end_job(struct sim *sim, int s, uint32_t i)
 {
 	struct sim_side *side = &sim->side[s];
 	struct vmig_core_event ev = { .kind = VMIG_EV_JOB, .device = i, .job = side->pending[i].job };
 
 	sim->now += 50000;
-	if (fault_now(sim, SIM_JOB_FAILS, SIM_JOB_TO_ERROR))
+	sim->ran |= s == DESTINATION && ev.job == VMIG_JOB_STATE && !side->core.config.resolve &&
+		    (side->pending[i].target == VMIG_STATE_RUNNING ||
+		     side->pending[i].target == VMIG_STATE_RUNNING_P2P);
+	if (side->real[i].gone)
+		nobody_answers(sim, s, i, &ev);
+	else if (fault_now(sim, SIM_JOB_FAILS, SIM_JOB_TO_ERROR))
 		fail_job(sim, s, i, &ev);
 	else
 		do_job(sim, s, i, &ev);
@@ -521,11 +536,11 @@ static void take_data(struct sim *sim, struct sim_side *side, const struct sim_m
 
 	if (side->discard || fault_now(sim, SIM_DATA_VANISH, SIM_DATA_VANISH))
 		return;
-	ck_assert_uint_eq(d->state, VMIG_STATE_RESUMING);
+	ck_assert(d->gone || d->state == VMIG_STATE_RESUMING);
 	d->sent += m->data;
 	d->chain = vmig_digest_chain(d->chain, m->data, m->device);
 	side->bytes += m->data;
-	if (fault_now(sim, SIM_DATA_FAILS, SIM_DATA_FAILS)) {
+	if (d->gone || fault_now(sim, SIM_DATA_FAILS, SIM_DATA_FAILS)) {
 		struct vmig_core_event ev = { .kind = VMIG_EV_DATA_FAILED,
 					      .device = m->device,
 					      .code = -EIO };
@@ -600,6 +615,15 @@ static void die(struct sim *sim, int s)
 	sim->side[s].used = 0;
 }
 
+static void server_dies(struct sim *sim, int s)
+{
+	struct sim_device *d = &sim->side[s].real[0];
+
+	reset(d);
+	d->gone = true;
+	sim->faulty_device = true;
+}
+
 static void make_fault(struct sim *sim)
 {
 	struct vmig_core_event ev = { .kind = VMIG_EV_CANCEL };
@@ -617,6 +641,12 @@ static void make_fault(struct sim *sim)
 		break;
 	case SIM_DESTINATION_DIES:
 		die(sim, DESTINATION);
+		break;
+	case SIM_SOURCE_SERVER_DIES:
+		server_dies(sim, SOURCE);
+		break;
+	case SIM_DESTINATION_SERVER_DIES:
+		server_dies(sim, DESTINATION);
 		break;
 	case SIM_SILENCE:
 		sim->silent = true;
@@ -801,6 +831,7 @@ static void new_process(struct sim *sim, int s)
 		struct vmig_device_info info = side->devices[i].info;
 
 		side->devices[i] = (struct vmig_core_device){ .info = info };
+		side->real[i].gone = false;
 		side->pending[i].kind = VMIG_ACT_NONE;
 	}
 	side->question.ask = VMIG_OWNER_ASK_NONE;

@@ -24,11 +24,13 @@ enum sim_fault {
 	SIM_SILENCE, /* nothing arrives any more, and nobody is told */
 	SIM_CANCEL_SOURCE,
 	SIM_CANCEL_DESTINATION,
-	SIM_USER_FAILS,   /* the next callback */
-	SIM_DATA_FAILS,   /* the next data are not taken by the device */
-	SIM_BAD_STREAM,   /* the next record is damaged */
-	SIM_DATA_VANISH,  /* the next data are dropped on the way, and nobody sees that */
-	SIM_WRONG_RECORD, /* the next record to the destination is one that only a destination sends */
+	SIM_USER_FAILS,         /* the next callback */
+	SIM_DATA_FAILS,         /* the next data are not taken by the device */
+	SIM_BAD_STREAM,         /* the next record is damaged */
+	SIM_DATA_VANISH,        /* the next data are dropped on the way, and nobody sees that */
+	SIM_WRONG_RECORD,       /* the next record to the destination is one that only a destination sends */
+	SIM_SOURCE_SERVER_DIES, /* of its first device: all state is gone */
+	SIM_DESTINATION_SERVER_DIES,
 	/* of owned ones: the next question to the record, of whichever side */
 	SIM_RECORD_UNKNOWN_DONE, /* a swap is done, and that is not learnt */
 	SIM_RECORD_UNKNOWN_NOT,  /* it is not, and that is not learnt */
@@ -49,6 +51,7 @@ struct sim_device {
 	bool was_reset;
 	bool calms; /* half as much changes each time */
 	struct vmig_tag tag;
+	bool gone; /* its server; a new process finds a new one, which is blank */
 };
 
 /** A question to the record that is under way. */
@@ -90,6 +93,7 @@ struct sim {
 	enum sim_fault fault;
 	bool fault_done, faulty_device, silent, one_way;
 	int commits;
+	bool ran;         /* the destination has issued a command to run */
 	uint64_t slow_ns; /* how long a transition takes */
 	/* the record */
 	bool owned, gone;

@@ -207,6 +207,51 @@ OWNED(owned_a_record_that_is_away, SIM_RECORD_AWAY)
 OWNED(owned_a_record_that_is_gone, SIM_RECORD_GONE)
 OWNED(owned_an_attempt_that_somebody_ends, SIM_RECORD_BUMPED)
 
+/* The source's copy is good as long as the destination has run nothing: given back, or raised, it goes on. */
+TEST(owned_a_device_server_that_dies_at_the_destination)
+{
+	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+		for (uint32_t at = 0; at < 160; at++) {
+			struct sim *sim = new_owned(mix, harness_seed() + at, mix % 2);
+
+			sim->fault = SIM_DESTINATION_SERVER_DIES;
+			sim->fault_at = at;
+			sim_run(sim);
+			if (!sim->ran && sim->side[0].core.result.outcome != VMIG_DONE)
+				ck_assert_msg(sim_all_in(&sim->side[0], sim->n, VMIG_STATE_RUNNING),
+					      "at %u: %s", at, sim->side[0].core.result.reason);
+			sim_resolve(sim);
+			if (!sim->ran)
+				ck_assert_msg(sim_owner_runs(sim, 0), "at %u: %s", at,
+					      sim->side[0].core.result.reason);
+			free(sim);
+		}
+	}
+}
+
+/* After its data have gone out it is not needed; before, the device is lost, and nobody pretends that it were not. */
+TEST(owned_a_device_server_that_dies_at_the_source)
+{
+	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+		for (uint32_t at = 0; at < 160; at++) {
+			struct sim *sim = new_owned(mix, harness_seed() + at, mix % 2);
+			const struct vmig_migrate_result *r = &sim->side[0].core.result;
+
+			sim->fault = SIM_SOURCE_SERVER_DIES;
+			sim->fault_at = at;
+			sim_run(sim);
+			if (sim->side[1].core.result.outcome == VMIG_DONE)
+				ck_assert(r->outcome == VMIG_DONE || r->outcome == VMIG_IN_DOUBT);
+			else if (sim->fault_done)
+				ck_assert_msg(r->outcome == VMIG_SOURCE_LOST || r->outcome == VMIG_IN_DOUBT ||
+						      r->stage <= VMIG_STAGE_OFFER,
+					      "at %u: %d: %s", at, r->outcome, r->reason);
+			sim_resolve(sim);
+			free(sim);
+		}
+	}
+}
+
 /* --- one way --- */
 
 static const struct vmig_core_config one_way = { .one_way = true,
@@ -655,7 +700,9 @@ TEST(a_descriptor_without_a_device_is_not_moved)
 	free(sim);
 }
 
-HARNESS("core", T(a_record_names_the_destination_in_the_end), T_SLOW(owned_a_failed_job_anywhere, 60),
+HARNESS("core", T_SLOW(owned_a_device_server_that_dies_at_the_destination, 60),
+	T_SLOW(owned_a_device_server_that_dies_at_the_source, 60),
+	T(a_record_names_the_destination_in_the_end), T_SLOW(owned_a_failed_job_anywhere, 60),
 	T_SLOW(owned_a_device_in_error_anywhere, 60), T_SLOW(owned_a_lost_channel_anywhere, 60),
 	T_SLOW(owned_a_dead_source, 60), T_SLOW(owned_a_dead_destination, 60),
 	T_SLOW(owned_a_silent_peer, 60), T_SLOW(owned_a_source_that_cancels, 60),
