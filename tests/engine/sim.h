@@ -21,6 +21,7 @@ enum sim_fault {
 	SIM_CHANNEL_LOST, /* what is under way is lost, both ends see it */
 	SIM_SOURCE_DIES,  /* its process: its devices stay where they are */
 	SIM_DESTINATION_DIES,
+	SIM_BOTH_DIE,
 	SIM_SILENCE, /* nothing arrives any more, and nobody is told */
 	SIM_CANCEL_SOURCE,
 	SIM_CANCEL_DESTINATION,
