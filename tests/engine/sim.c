@@ -486,6 +486,8 @@ static void nobody_answers(struct sim *sim, int s, uint32_t i, struct vmig_core_
 {
 	ev->code = ev->job == VMIG_JOB_QUERY_STATE ? 0 : -ECONNRESET;
 	ev->text = "its server has gone";
+	sim->must_give |= s == DESTINATION && ev->job == VMIG_JOB_QUERY_STATE &&
+			  sim->side[s].core.stage == VMIG_STAGE_COMMIT;
 	ev->state = VMIG_STATE_NONE;
 	ev->length = sim->side[s].real[i].sent;
 	ev->chain = sim->side[s].real[i].chain;
@@ -500,6 +502,7 @@ static void end_job(struct sim *sim, int s, uint32_t i)
 	sim->ran |= s == DESTINATION && ev.job == VMIG_JOB_STATE && !side->core.config.resolve &&
 		    (side->pending[i].target == VMIG_STATE_RUNNING ||
 		     side->pending[i].target == VMIG_STATE_RUNNING_P2P);
+	ck_assert_msg(!sim->ran || !sim->must_give, "it is run though a device of it has gone");
 	if (side->real[i].gone)
 		nobody_answers(sim, s, i, &ev);
 	else if (fault_now(sim, SIM_JOB_FAILS, SIM_JOB_TO_ERROR))
@@ -640,6 +643,10 @@ static void make_fault(struct sim *sim)
 		die(sim, SOURCE);
 		break;
 	case SIM_DESTINATION_DIES:
+		die(sim, DESTINATION);
+		break;
+	case SIM_BOTH_DIE:
+		die(sim, SOURCE);
 		die(sim, DESTINATION);
 		break;
 	case SIM_SOURCE_SERVER_DIES:

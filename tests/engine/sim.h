@@ -94,6 +94,7 @@ struct sim {
 	enum sim_fault fault;
 	bool fault_done, faulty_device, silent, one_way;
 	int commits;
+	bool must_give;   /* it was seen in time that a device has gone there */
 	bool ran;         /* the destination has issued a command to run */
 	uint64_t slow_ns; /* how long a transition takes */
 	/* the record */

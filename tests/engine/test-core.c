@@ -194,6 +194,7 @@ OWNED(owned_a_device_in_error_anywhere, SIM_JOB_TO_ERROR)
 OWNED(owned_a_lost_channel_anywhere, SIM_CHANNEL_LOST)
 OWNED(owned_a_dead_source, SIM_SOURCE_DIES)
 OWNED(owned_a_dead_destination, SIM_DESTINATION_DIES)
+OWNED(owned_two_dead_processes, SIM_BOTH_DIE)
 OWNED(owned_a_silent_peer, SIM_SILENCE)
 OWNED(owned_a_source_that_cancels, SIM_CANCEL_SOURCE)
 OWNED(owned_a_destination_that_cancels, SIM_CANCEL_DESTINATION)
@@ -705,10 +706,10 @@ HARNESS("core", T_SLOW(owned_a_device_server_that_dies_at_the_destination, 60),
 	T(a_record_names_the_destination_in_the_end), T_SLOW(owned_a_failed_job_anywhere, 60),
 	T_SLOW(owned_a_device_in_error_anywhere, 60), T_SLOW(owned_a_lost_channel_anywhere, 60),
 	T_SLOW(owned_a_dead_source, 60), T_SLOW(owned_a_dead_destination, 60),
-	T_SLOW(owned_a_silent_peer, 60), T_SLOW(owned_a_source_that_cancels, 60),
-	T_SLOW(owned_a_destination_that_cancels, 60), T_SLOW(owned_a_user_that_fails, 60),
-	T_SLOW(owned_data_that_are_not_taken, 60), T_SLOW(owned_a_bad_stream, 60),
-	T_SLOW(owned_a_write_that_was_done_and_not_learnt_of, 60),
+	T_SLOW(owned_two_dead_processes, 60), T_SLOW(owned_a_silent_peer, 60),
+	T_SLOW(owned_a_source_that_cancels, 60), T_SLOW(owned_a_destination_that_cancels, 60),
+	T_SLOW(owned_a_user_that_fails, 60), T_SLOW(owned_data_that_are_not_taken, 60),
+	T_SLOW(owned_a_bad_stream, 60), T_SLOW(owned_a_write_that_was_done_and_not_learnt_of, 60),
 	T_SLOW(owned_a_write_that_was_not_done_and_not_learnt_of, 60),
 	T_SLOW(owned_a_write_that_is_done_later, 60), T_SLOW(owned_a_record_that_is_away, 60),
 	T_SLOW(owned_a_record_that_is_gone, 60), T_SLOW(owned_an_attempt_that_somebody_ends, 60),
