@@ -42,8 +42,8 @@
 /* The ownership record. Names: VMIG_OWNER_NAME_MAX. The most devices of one swap: VMIG_LIMIT_DEVICES, or the store's own. */
 #define VMIG_LIMIT_OWNER_ROW       (64u << 10) /* bytes of a row of a file, whoever wrote it */
 #define VMIG_LIMIT_OWNER_REPLY     (1u << 20)  /* bytes of an etcd's answer */
-#define VMIG_LIMIT_OWNER_UNIT_ETCD 128u        /* devices of one transaction, as etcd has it (--max-txn-ops) */
-#define VMIG_LIMIT_OWNER_LISTED    1000000u    /* records that one listing shows */
+#define VMIG_LIMIT_OWNER_UNIT_ETCD 128u     /* devices of one transaction, as etcd has it (--max-txn-ops) */
+#define VMIG_LIMIT_OWNER_LISTED    1000000u /* records that one listing shows */
 #define VMIG_LIMIT_OWNER_ENDPOINTS 16u
 #define VMIG_LIMIT_OWNER_PREFIX    256u  /* bytes before each key */
 #define VMIG_LIMIT_OWNER_PASSWORD  4096u /* and of a token that etcd gives for it */
@@ -60,6 +60,7 @@
 #define VMIG_LIMIT_TLS_CHAIN       8u          /* certificates of a peer */
 #define VMIG_LIMIT_TLS_IDENTITY    128u        /* bytes of a pre-shared key's */
 #define VMIG_LIMIT_ZSTD_WINDOW_LOG 20          /* of a peer that compresses: 1 MiB of memory */
+#define VMIG_LIMIT_REPLAY          (8u << 20)  /* bytes of a session that are kept until the peer has them */
 #define VMIG_LIMIT_HANDSHAKES      16u /* peers that may be at it at one time; one more ends the oldest */
 
 /* Programs that are supervised (vmig/supervise.h). */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/limits.h"
+#include "channel/listener.h"
 #include "channel/net.h"
 #include "channel/provider.h"
 #include "channel/stack.h"
@@ -32,6 +33,8 @@ struct guest {
 };
 
 struct vmig_listener {
+	atomic_uint refs;
+	pthread_mutex_t lock; /* of the guests: sessions look for their peers among them, too */
 	struct vmig_stack *stack;
 	struct vmig_net_listener net;
 	struct vmig_error error;
@@ -48,6 +51,8 @@ int vmig_listener_new_with(const char *address, const struct vmig_channel_option
 
 	if (!listener)
 		return vmig_fault(error, -ENOMEM, address, "no memory");
+	atomic_init(&listener->refs, 1);
+	pthread_mutex_init(&listener->lock, NULL);
 	listener->net.fd = -1;
 	listener->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (listener->done_fd < 0)
@@ -56,11 +61,19 @@ int vmig_listener_new_with(const char *address, const struct vmig_channel_option
 		r = vmig_stack_new(address, options, &listener->stack, error);
 	if (!r)
 		r = vmig_net_listen(address, vmig_stack_anywhere(listener->stack), &listener->net, error);
-	if (r)
+	if (r) {
 		vmig_listener_free(listener);
-	else
-		*ret = listener;
-	return r;
+		return r;
+	}
+	listener->stack->listener = listener;
+	*ret = listener;
+	return 0;
+}
+
+struct vmig_listener *vmig_listener_ref(struct vmig_listener *listener)
+{
+	atomic_fetch_add(&listener->refs, 1);
+	return listener;
 }
 
 int vmig_listener_new(const char *address, struct vmig_listener **ret, struct vmig_error *error)
@@ -85,7 +98,7 @@ static int make(struct vmig_stack *stack, int fd, struct vmig_channel **ret, str
 	if (r)
 		return r;
 	r = vmig_stack_top(stack, false, ret, error);
-	if (r)
+	if (r && r != -EALREADY)
 		vmig_channel_close(*ret);
 	return r;
 }
@@ -98,7 +111,8 @@ static void *shake(void *arg)
 	uint64_t one = 1;
 
 	guest->code = make(guest->listener->stack, guest->fd, &guest->channel, &guest->error);
-	if (guest->code) /* end_fd is the same socket: it would stay open until somebody looks */
+	if (guest->code &&
+	    guest->code != -EALREADY) /* end_fd is the same socket: it would stay open until somebody looks */
 		shutdown(guest->end_fd, SHUT_RDWR);
 	atomic_store(&guest->done, true);
 	/* It can fail only when it has counted far beyond what there is. */
@@ -155,10 +169,23 @@ static int welcome(struct vmig_listener *listener, int fd)
 	return 0;
 }
 
+/* Of those who are done: who has come back to his session needs nothing more. */
+static void let_go_who_is_back(struct vmig_listener *listener)
+{
+	for (size_t i = 0; i < VMIG_LIMIT_HANDSHAKES; i++) {
+		struct guest *guest = &listener->guests[i];
+
+		if (guest->age && atomic_load(&guest->done) && guest->code == -EALREADY)
+			let_go(guest);
+	}
+}
+
 /* The first who is done. False: nobody is. */
 static bool one_is_done(struct vmig_listener *listener, struct vmig_channel **ret, int *ret_code)
 {
 	struct guest *first = NULL;
+
+	let_go_who_is_back(listener);
 
 	for (size_t i = 0; i < VMIG_LIMIT_HANDSHAKES; i++) {
 		struct guest *guest = &listener->guests[i];
@@ -202,19 +229,25 @@ static int take_one(struct vmig_listener *listener, bool *ret_guest, struct vmig
 int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, struct vmig_channel **ret)
 {
 	uint64_t count, end = vmig_now_ns() + timeout_ms * NS_PER_MS;
-	bool guest;
+	bool guest, done;
 	int r;
 
 	for (;;) {
 		(void)!read(listener->done_fd, &count, sizeof(count));
-		if (one_is_done(listener, ret, &r))
+		pthread_mutex_lock(&listener->lock);
+		done = one_is_done(listener, ret, &r);
+		pthread_mutex_unlock(&listener->lock);
+		if (done)
 			return r;
 		r = vmig_channel_wait(listener->net.fd, POLLIN, listener->done_fd,
 				      timeout_ms ? left_ms(end) : 0);
 		if (r == -ECONNRESET) /* done_fd */
 			continue;
-		if (!r)
+		if (!r) {
+			pthread_mutex_lock(&listener->lock);
 			r = take_one(listener, &guest, ret);
+			pthread_mutex_unlock(&listener->lock);
+		}
 		if (r == -ECONNABORTED || (!r && !guest))
 			return r;
 		if (r)
@@ -226,17 +259,44 @@ int vmig_listener_accept(struct vmig_listener *listener, uint32_t timeout_ms, st
 	}
 }
 
+void vmig_listener_pump(struct vmig_listener *listener, uint32_t ms)
+{
+	struct vmig_channel *channel;
+	bool guest = true;
+
+	if (vmig_channel_wait(listener->net.fd, POLLIN, -1, ms))
+		return;
+	pthread_mutex_lock(&listener->lock);
+	let_go_who_is_back(listener);
+	if (!take_one(listener, &guest, &channel) && !guest)
+		vmig_channel_close(channel);
+	pthread_mutex_unlock(&listener->lock);
+}
+
+static void turn_all_out(struct vmig_listener *listener)
+{
+	pthread_mutex_lock(&listener->lock);
+	for (size_t i = 0; i < VMIG_LIMIT_HANDSHAKES; i++)
+		if (listener->guests[i].age)
+			turn_out(&listener->guests[i]);
+	pthread_mutex_unlock(&listener->lock);
+}
+
 void vmig_listener_free(struct vmig_listener *listener)
 {
 	if (!listener)
 		return;
-	for (size_t i = 0; i < VMIG_LIMIT_HANDSHAKES; i++)
-		if (listener->guests[i].age)
-			turn_out(&listener->guests[i]);
+	/* Who is not asked for any more is not let in; sessions that go on still have their peers. */
+	if (listener->stack && !atomic_exchange(&listener->stack->closed, true))
+		turn_all_out(listener);
+	if (atomic_fetch_sub(&listener->refs, 1) > 1)
+		return;
+	turn_all_out(listener);
 	if (listener->net.fd >= 0)
 		vmig_net_listener_done(&listener->net);
 	if (listener->done_fd >= 0)
 		close(listener->done_fd);
 	vmig_stack_unref(listener->stack);
+	pthread_mutex_destroy(&listener->lock);
 	free(listener);
 }

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "channel/compress.h"
 #include "channel/net.h"
+#include "channel/resume.h"
 #include "channel/tls.h"
 
 int vmig_stack_new(const char *address, const struct vmig_channel_options *options, struct vmig_stack **ret,
@@ -15,8 +16,6 @@ int vmig_stack_new(const char *address, const struct vmig_channel_options *optio
 	const struct vmig_channel_options *o = options ? options : &defaults;
 	_autofree_ struct vmig_stack *stack = calloc(1, sizeof(*stack));
 
-	if (o->reconnect_ms)
-		return vmig_fault(error, -EOPNOTSUPP, address, "this kind of connection is not built yet");
 	if (stack)
 		stack->address = strdup(address);
 	if (!stack || !stack->address)
@@ -30,6 +29,7 @@ int vmig_stack_new(const char *address, const struct vmig_channel_options *optio
 		}
 	}
 	atomic_init(&stack->refs, 1);
+	vmig_resume_book_init(&stack->sessions);
 	stack->tls = o->tls ? vmig_tls_ref(o->tls) : NULL;
 	stack->timeout_ms = o->timeout_ms ? o->timeout_ms : VMIG_STACK_TIMEOUT_MS;
 	stack->insecure = o->insecure;
@@ -49,6 +49,7 @@ void vmig_stack_unref(struct vmig_stack *stack)
 {
 	if (!stack || atomic_fetch_sub(&stack->refs, 1) > 1)
 		return;
+	vmig_resume_book_done(&stack->sessions);
 	vmig_tls_free(stack->tls);
 	free(stack->address);
 	free(stack);
@@ -61,7 +62,7 @@ bool vmig_stack_anywhere(const struct vmig_stack *stack)
 
 bool vmig_stack_shakes(const struct vmig_stack *stack)
 {
-	return stack->tls || stack->compress;
+	return stack->tls || stack->compress || stack->reconnect_ms;
 }
 
 static int make(struct vmig_stack *stack, int fd, const char *host, bool server, struct vmig_channel **ret,
@@ -120,6 +121,10 @@ int vmig_stack_dial(struct vmig_stack *stack, struct vmig_channel **ret, struct 
 int vmig_stack_top(struct vmig_stack *stack, bool dialled, struct vmig_channel **channel,
 		   struct vmig_error *error)
 {
+	int r = stack->reconnect_ms ? vmig_resume_wrap(stack, dialled, channel, error) : 0;
+
+	if (r)
+		return r;
 	return stack->compress ? vmig_zstd_wrap(stack->address, stack->timeout_ms, channel, error) : 0;
 }
 

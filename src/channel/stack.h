@@ -10,12 +10,21 @@
 #ifndef VMIG_CHANNEL_STACK_H
 #define VMIG_CHANNEL_STACK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <vmig/channel.h>
 
 #include "base/util.h"
 #include "channel/fault.h"
+
+struct vmig_resume;
+
+/** The sessions of a listener, for a peer that comes again (resume.h). */
+struct vmig_resume_book {
+	pthread_mutex_t lock;
+	struct vmig_resume *first;
+};
 
 #define VMIG_STACK_TIMEOUT_MS 10000u
 
@@ -26,7 +35,10 @@ struct vmig_stack {
 	uint32_t reconnect_ms;
 	struct vmig_tls *tls; /* NULL: plain */
 	struct vmig_fault_plan faults;
-	char *address; /* to dial; NULL: of a listener */
+	char *address;                  /* to dial, or listened at */
+	struct vmig_listener *listener; /* NULL: to dial */
+	struct vmig_resume_book sessions;
+	atomic_bool closed; /* no new ones */
 };
 
 /** A copy of @options (may be NULL), checked. */
@@ -46,7 +58,8 @@ MUST_USE int vmig_stack_dial(struct vmig_stack *stack, struct vmig_channel **ret
 /** The same of a socket that was accepted. Takes @fd over, also when it fails. */
 MUST_USE int vmig_stack_answer(struct vmig_stack *stack, int fd, struct vmig_channel **ret,
 			       struct vmig_error *ret_error);
-/** The layers above. *@channel is replaced; when it fails it stays the caller's. */
+/** The layers above. *@channel is replaced; when it fails it stays the caller's; but -EALREADY: it belongs to a session, whose
+ *  peer has come back. */
 MUST_USE int vmig_stack_top(struct vmig_stack *stack, bool dialled, struct vmig_channel **channel,
 			    struct vmig_error *ret_error);
 
