@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/util.h"
 #include "engine/driver.h"
+#include "engine/stages.h"
 
 /* A stranger who says nothing is not waited for longer. */
 #define JOIN_MS 1000u
@@ -248,13 +249,48 @@ bool vmig_driver_may_take(const struct vmig_driver *driver, const struct vmig_co
 	return type != VMIG_RECORD_FIN || driver->n_conns == 1 || all_ended(core);
 }
 
+/* Those that are there by now. */
+static void get_conns(struct vmig_driver *driver, struct vmig_conn *ret[VMIG_LIMIT_CONNECTIONS])
+{
+	pthread_mutex_lock(&driver->lock);
+	memcpy(ret, driver->conns, sizeof(driver->conns));
+	pthread_mutex_unlock(&driver->lock);
+}
+
+bool vmig_driver_note_away(struct vmig_driver *driver)
+{
+	struct vmig_conn *conns[VMIG_LIMIT_CONNECTIONS];
+	bool away = false;
+
+	get_conns(driver, conns);
+	for (uint32_t i = 0; i < VMIG_LIMIT_CONNECTIONS; i++)
+		away = away || (conns[i] && vmig_channel_away(conns[i]->channel));
+	if (away != driver->away)
+		vmig_core_warn(&driver->core,
+			       away ? "the connection was lost: waiting for it to come back"
+				    : "the connection is back, or is not waited for any longer");
+	driver->away = away;
+	return away;
+}
+
+void vmig_driver_hold(struct vmig_driver *driver)
+{
+	struct vmig_conn *conns[VMIG_LIMIT_CONNECTIONS];
+
+	if (driver->held || (driver->core.stage < VMIG_STAGE_QUIESCE && driver->core.phase == VMIG_PHASE_GO))
+		return;
+	driver->held = true;
+	get_conns(driver, conns);
+	for (uint32_t i = 0; i < VMIG_LIMIT_CONNECTIONS; i++)
+		if (conns[i])
+			vmig_channel_hold(conns[i]->channel, false);
+}
+
 void vmig_driver_shut_down(struct vmig_driver *driver)
 {
 	struct vmig_conn *conns[VMIG_LIMIT_CONNECTIONS];
 
-	pthread_mutex_lock(&driver->lock);
-	memcpy(conns, driver->conns, sizeof(conns));
-	pthread_mutex_unlock(&driver->lock);
+	get_conns(driver, conns);
 	for (uint32_t i = 0; i < VMIG_LIMIT_CONNECTIONS; i++)
 		if (conns[i])
 			vmig_channel_shutdown(conns[i]->channel);

@@ -65,11 +65,15 @@ static bool record_waits(struct vmig_driver *driver)
 
 void vmig_driver_feed(struct vmig_driver *driver, struct vmig_core_event *ev)
 {
+	bool away = vmig_driver_note_away(driver);
+
 	ev->now_ns = vmig_now_ns();
-	ev->heard_ns = record_waits(driver) ? ev->now_ns
-					    : atomic_load_explicit(&driver->heard_ns, memory_order_relaxed);
+	ev->heard_ns = away || record_waits(driver)
+			       ? ev->now_ns
+			       : atomic_load_explicit(&driver->heard_ns, memory_order_relaxed);
 	ev->bytes = atomic_load_explicit(&driver->bytes, memory_order_relaxed);
 	vmig_core_event(&driver->core, ev);
+	vmig_driver_hold(driver);
 	pthread_mutex_lock(&driver->lock);
 	driver->wants_data = vmig_core_wants_data(&driver->core);
 	driver->discard |= driver->core.phase != VMIG_PHASE_GO;
@@ -249,6 +253,9 @@ static void send(struct vmig_driver *driver, const struct vmig_core_action *acti
 	};
 	int r;
 
+	/* It would wait for the connection, and what it is for is to be heard in time. */
+	if (progress && driver->away)
+		return;
 	/* A destination that has heard nothing yet has no attempt to speak of. */
 	if (!driver->source && !driver->core.peer.n_devices && action->type != VMIG_RECORD_ABORT)
 		return;

@@ -119,7 +119,8 @@ struct vmig_driver {
 
 	pthread_t joiner;
 	bool joiner_started;
-	bool cancelled; /* the core was told */
+	bool away, held; /* vmig_driver_note_away(), vmig_driver_hold() */
+	bool cancelled;  /* the core was told */
 	bool finished;
 	struct iovec *records; /* destination: the users' records, one a device */
 };
@@ -146,6 +147,10 @@ int vmig_driver_send_beside(struct vmig_driver *driver, const struct vmig_record
 			    const void *payload);
 /** May the record that waits in @conn's inbox be given to the core now? */
 bool vmig_driver_may_take(const struct vmig_driver *driver, const struct vmig_conn *conn);
+/** Is a connection lost and being waited for? That is said once, and is not the peer's silence. */
+bool vmig_driver_note_away(struct vmig_driver *driver);
+/** Once the devices stop, or it will not happen, a lost connection is not waited for. */
+void vmig_driver_hold(struct vmig_driver *driver);
 /** Of the first, and of the others. The threads that use them must have been told to quit. */
 void vmig_driver_shut_down(struct vmig_driver *driver);
 void vmig_driver_close_more(struct vmig_driver *driver);

@@ -66,6 +66,7 @@ static int fill(struct vmig_channel_options *ret, const struct tool_options *o, 
 		.tls = *ret_tls,
 		.insecure = o->insecure,
 		.compress = o->compress,
+		.reconnect_ms = o->reconnect_ns ? tool_ms(o->reconnect_ns) : 0,
 		.fault = o->channel_fault ? o->channel_fault : getenv("VMIG_CHANNEL_FAULT"),
 	};
 	return 0;

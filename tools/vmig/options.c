@@ -8,7 +8,10 @@
 #include "models/parse.h"
 #include "tool.h"
 
-enum kind { FLAG, TEXT, COUNT, TIME, RATE, SIZE, TO, DEVICE, FAULT };
+/* MAYBE_TIME: a value only with '='; without one, so long. */
+#define MAYBE_TIME_NS 60000000000ull
+
+enum kind { FLAG, TEXT, COUNT, TIME, MAYBE_TIME, RATE, SIZE, TO, DEVICE, FAULT };
 
 struct row {
 	const char *name, *value;
@@ -105,6 +108,10 @@ static const struct row rows[] = {
 	{ "no-sandbox", NULL, TOOL_OPT_SANDBOX, FLAG, AT(no_sandbox),
 	  "give up nothing, for a debugger: files, programs, calls, cores" },
 
+	{ "connections", "COUNT", TOOL_OPT_CHANNEL, COUNT, AT(connections),
+	  "send: over so many go the data of several devices (1); receive: at most (16)" },
+	{ "reconnect", "TIME", TOOL_OPT_CHANNEL, MAYBE_TIME, AT(reconnect_ns),
+	  "before the devices stop: how long a lost connection may be away (60s); both ends" },
 	{ "compress", NULL, TOOL_OPT_CHANNEL, FLAG, AT(compress), "by zstd; the other end has to, too" },
 	{ "x-channel-fault", "FAULTS", TOOL_OPT_CHANNEL, TEXT, AT(channel_fault),
 	  "tests: what goes wrong with what is sent" },
@@ -157,6 +164,12 @@ static int set(const struct row *row, const char *value, struct tool_options *o)
 	case COUNT:
 		r = parse_count(value, at);
 		return r ? bad_number(row->name, value, "is not a number from 1 to 4294967295") : 0;
+	case MAYBE_TIME:
+		if (!value) {
+			*(uint64_t *)at = MAYBE_TIME_NS;
+			return 0;
+		}
+		/* fall through */
 	case TIME:
 		r = parse_time_ns(value, at);
 		if (!r && !*(uint64_t *)at)
@@ -199,7 +212,7 @@ static const struct row *find_row(uint32_t groups, const char *text, const char 
 
 static bool takes_value(const struct row *row)
 {
-	return row->kind != FLAG && row->kind != TO && row->kind != DEVICE;
+	return row->kind != FLAG && row->kind != MAYBE_TIME && row->kind != TO && row->kind != DEVICE;
 }
 
 static int parse_one(const struct tool_verb *verb, int argc, char **argv, int *i, struct tool_options *o)
@@ -210,7 +223,7 @@ static int parse_one(const struct tool_verb *verb, int argc, char **argv, int *i
 	if (!row)
 		return tool_fail(VMIG_BAD_INPUT, "unknown option '%s': 'vmig help %s' lists the options",
 				 argv[*i], verb->name);
-	if (!takes_value(row) && row->kind != DEVICE && value)
+	if (!takes_value(row) && row->kind != DEVICE && row->kind != MAYBE_TIME && value)
 		return tool_fail(VMIG_BAD_INPUT, "--%s: takes no value with '='", row->name);
 	if (takes_value(row) && !value) {
 		if (*i + 1 >= argc)
@@ -259,7 +272,8 @@ void tool_options_print(const struct tool_verb *verb, FILE *to)
 	for (size_t i = 0; i < TOOL_ARRAY_SIZE(rows); i++) {
 		if (!(rows[i].group & verb->options) && rows[i].group != UINT32_MAX)
 			continue;
-		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
+		snprintf(left, sizeof(left), rows[i].kind == MAYBE_TIME ? "--%s%s[=%s]" : "--%s%s%s",
+			 rows[i].name, rows[i].value && rows[i].kind != MAYBE_TIME ? " " : "",
 			 rows[i].value ? rows[i].value : "");
 		fprintf(to, "  %-22s %s\n", left, rows[i].help);
 	}

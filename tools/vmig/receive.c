@@ -120,6 +120,7 @@ static int at(struct tool_side *side, const char *address)
 		return r;
 	}
 	say_listening(vmig_listener_address(listener));
+	side->listener = listener;
 	do {
 		vmig_channel_close(channel);
 		channel = NULL;
@@ -128,6 +129,7 @@ static int at(struct tool_side *side, const char *address)
 			tool_side_run(side, channel);
 	} while (!r && goes_on(side));
 	vmig_listener_free(listener);
+	side->listener = NULL;
 	if (!r)
 		r = tool_side_finish(side, NULL);
 	vmig_channel_close(channel);

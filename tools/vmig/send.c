@@ -13,6 +13,7 @@ static int to(struct tool_side *side, const char *address)
 	if (!r)
 		r = tool_channel_connect(address, side->options, &channel);
 	if (!r) {
+		side->address = address;
 		tool_side_run(side, channel);
 		r = tool_side_finish(side, NULL);
 	}

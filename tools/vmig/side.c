@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "device.h"
 #include "side.h"
 #include "store.h"
@@ -217,6 +218,15 @@ void tool_side_done(struct tool_side *side, struct tool_side *other)
 
 /* --- run ----------------------------------------------------------------------------------- */
 
+static int one_more(void *opaque, uint32_t timeout_ms, struct vmig_channel **ret)
+{
+	struct tool_side *side = opaque;
+
+	if (side->listener)
+		return vmig_listener_accept(side->listener, timeout_ms, ret);
+	return tool_channel_connect(side->address, side->options, ret) ? -ENOTCONN : 0;
+}
+
 static struct vmig_migrate_options engine_options(struct tool_side *side)
 {
 	const struct tool_options *o = side->options;
@@ -235,6 +245,9 @@ static struct vmig_migrate_options engine_options(struct tool_side *side)
 					      .me = side->me,
 					      .name_by_server = !o->as,
 					      .ids = side->ids,
+					      .connections = (uint32_t)o->connections,
+					      .more = side->listener || side->address ? one_more : NULL,
+					      .more_opaque = side,
 					      .event = tool_report_event,
 					      .opaque = &side->report,
 					      .cancel = side->report.leads ? &cancel : NULL };

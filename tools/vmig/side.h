@@ -23,7 +23,9 @@ struct tool_side {
 	struct tool_user *user;
 	struct vmig_owner *owner; /* NULL: no record decides */
 	char me[VMIG_OWNER_NAME_MAX];
-	struct vmig_uuid *ids; /* NULL: by the tags */
+	struct vmig_uuid *ids;          /* NULL: by the tags */
+	const char *address;            /* send: for more connections; NULL: there are none */
+	struct vmig_listener *listener; /* receive: likewise */
 	struct tool_report report;
 	struct vmig_migrate_result result;
 };

@@ -64,6 +64,7 @@ struct tool_options {
 	bool take, no_sandbox;
 	bool insecure, once;
 	bool compress;
+	uint64_t reconnect_ns, connections;
 	const char *channel_fault; /* or $VMIG_CHANNEL_FAULT */
 	const char *tls_ca, *tls_cert, *tls_key, *tls_peer, *tls_psk;
 	bool opaque_flag;   /* info --opaque */
