@@ -159,7 +159,9 @@ static int converse(struct tls_channel *t, int (*call)(struct tls_channel *t), u
 		do {
 			r = call(t);
 		} while (r == GNUTLS_E_INTERRUPTED);
-		t->trouble.code = r;
+		t->trouble.code = r < 0 && r != GNUTLS_E_AGAIN && t->in_end && !t->trouble.status
+					  ? GNUTLS_E_PREMATURE_TERMINATION
+					  : r;
 		/* Whoever is not let in is told why. */
 		if (r < 0 && r != GNUTLS_E_AGAIN && t->trouble.status)
 			gnutls_alert_send(t->session, GNUTLS_AL_FATAL, vmig_tls_alert(t->trouble.status));
@@ -323,12 +325,15 @@ static ssize_t take(struct tls_channel *t, const struct iovec *iov, int n, bool 
 	}
 out:
 	pthread_mutex_unlock(&t->lock);
+	/* Cut within a record it is called a wrong length. */
 	if (r < 0 && r != GNUTLS_E_AGAIN && r != GNUTLS_E_INTERRUPTED)
-		t->failed = (int)r;
+		t->failed = t->in_end && r == GNUTLS_E_UNEXPECTED_PACKET_LENGTH
+				    ? GNUTLS_E_PREMATURE_TERMINATION
+				    : (int)r;
 	*ret_end = !got && !r && n > 0;
 	if (got || r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED)
 		return (ssize_t)got;
-	return r < 0 ? channel_error(t, (int)r) : 0;
+	return r < 0 ? channel_error(t, t->failed) : 0;
 }
 
 static ssize_t tls_recv(void *self, const struct iovec *iov, int n)

@@ -541,6 +541,48 @@ TEST(a_silent_peer_times_out)
 	part(&server, &client);
 }
 
+/* Wherever it is cut: what was not the end is none. */
+TEST(a_cut_stream_has_no_end)
+{
+	struct vmig_tls *tls;
+	char fault[32], text[4096];
+	int welcomed = 0;
+
+	make_folder();
+	tls = with_psk("lab:000102030405060708090a0b0c0d0e0f");
+	for (unsigned int at = 0; at < 1500; at += 100) {
+		struct vmig_channel_options options = { .tls = tls, .timeout_ms = 10000, .fault = fault };
+		struct end server = { 0 }, client = { 0 };
+		pthread_t thread;
+
+		snprintf(fault, sizeof(fault), "cut=%u", at);
+		ck_assert_int_eq(vmig_listener_new_with("tcp:127.0.0.1:0", &options, &server.listener, NULL),
+				 0);
+		snprintf(client.address, sizeof(client.address), "%s",
+			 vmig_listener_address(server.listener));
+		client.tls = tls;
+		pthread_create(&thread, NULL, run_end, &server);
+		run_end(&client);
+		pthread_join(thread, NULL);
+		if (!server.code && !client.code) {
+			memset(text, 'x', sizeof(text));
+			text[sizeof(text) - 1] = '\0';
+			ck_assert_int_eq(send_text(server.channel, text), -ECONNRESET);
+			vmig_channel_close(server.channel);
+			server.code = 1;
+			ck_assert_int_eq(recv_text(client.channel, text, sizeof(text)), -ECONNRESET);
+			welcomed++;
+		} else if (client.code) {
+			ck_words(&client, -ECONNRESET, "closed the connection during the handshake");
+		}
+		part(&server, &client);
+		vmig_listener_free(server.listener);
+	}
+	ck_assert_int_gt(welcomed, 3);
+	vmig_tls_free(tls);
+	remove_folder();
+}
+
 static void *receive_one(void *channel)
 {
 	char text[16];
@@ -596,4 +638,4 @@ HARNESS("tls", T(certificates_both_ways), T(a_unix_socket_has_no_name_of_a_host)
 	T(a_key_that_both_ends_have), T(what_is_no_tls_is_told_at_once),
 	T(a_secret_that_others_can_read_is_refused), T(what_is_no_certificate_is_told),
 	T(a_key_has_its_limits), T(much_both_ways_at_once), T(a_silent_peer_times_out),
-	T(a_shutdown_wakes_both), T(what_was_sent_before_a_shutdown_arrives))
+	T(a_cut_stream_has_no_end), T(a_shutdown_wakes_both), T(what_was_sent_before_a_shutdown_arrives))

@@ -146,7 +146,7 @@ t_one_end_that_compresses_alone() {
 	has there.err 'somebody came and was refused: .*compress'
 	rm there.fifo
 	receive
-	refused 1 'does it compress, too' "$VMIG" send model:$NIC "$to" --compress
+	refused 1 'compress' "$VMIG" send model:$NIC "$to" --compress
 	moved
 	has there.err 'the other end compresses, which was not asked for here'
 }
