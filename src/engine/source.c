@@ -722,12 +722,39 @@ static void undecided(struct vmig_core *core, enum vmig_settled settled)
 	vmig_core_finish(core, VMIG_IN_DOUBT);
 }
 
+/*
+ * Whose state is here, still complete? A source whose device has gone keeps its promise: what it raised would be lost, while the
+ * destination may have it whole.
+ */
+static bool looked_again(struct vmig_core *core, const struct vmig_core_event *ev)
+{
+	if (!ev) {
+		vmig_own_patience(core, core->own.impatient ? 0 : core->config.timeout_ns);
+		for (uint32_t i = 0; i < core->n; i++)
+			if (core->devices[i].in_unit && !core->devices[i].job)
+				vmig_core_job(core, i, VMIG_JOB_QUERY_STATE);
+	}
+	return vmig_core_idle(core);
+}
+
+static void gone(struct vmig_core *core)
+{
+	if (vmig_own_again(core))
+		return;
+	vmig_core_reason(core, -EIO,
+			 "a device here has gone with its state, and the destination has the promise: it may "
+			 "take over, nobody else can");
+	vmig_core_finish(core, VMIG_IN_DOUBT);
+}
+
 void vmig_source_doubt(struct vmig_core *core, const struct vmig_core_event *ev)
 {
 	enum vmig_settled settled;
 
-	if (!ev)
-		vmig_own_patience(core, core->own.impatient ? 0 : core->config.timeout_ns);
+	if (!looked_again(core, ev))
+		return;
+	if (ev && ev->kind == VMIG_EV_JOB)
+		ev = NULL;
 	/* What was asked before has to be answered first. */
 	if (!ev && core->own.ask)
 		return;
@@ -745,7 +772,7 @@ void vmig_source_doubt(struct vmig_core *core, const struct vmig_core_event *ev)
 		kept(core);
 		break;
 	case VMIG_SETTLE_LOST:
-		vmig_core_finish(core, VMIG_SOURCE_LOST);
+		gone(core);
 		break;
 	case VMIG_SETTLE_WON:
 	case VMIG_SETTLE_GIVEN:

@@ -177,6 +177,9 @@ static void do_question(struct sim *sim, struct sim_side *side, struct vmig_core
 	if (fault_now(sim, SIM_RECORD_AWAY, SIM_RECORD_AWAY))
 		sim->away = 4;
 	sim->gone |= fault_now(sim, SIM_RECORD_GONE, SIM_RECORD_GONE);
+	/* What it has lost may be whole at the destination: who has promised and raises this loses it. */
+	ck_assert(side != &sim->side[SOURCE] || !is_swap || side->core.own.step != VMIG_OWNER_RAISE ||
+		  side->core.config.resolve || !side->core.promised || !side->real[0].gone);
 	ev->code = -ETIMEDOUT;
 	if (sim->gone || sim->away) {
 		sim->away -= sim->away > 0;
@@ -648,6 +651,10 @@ static void make_fault(struct sim *sim)
 	case SIM_BOTH_DIE:
 		die(sim, SOURCE);
 		die(sim, DESTINATION);
+		break;
+	case SIM_SOURCE_CUT_OFF:
+		sim->side[0].down = sim->side[1].down = true;
+		server_dies(sim, SOURCE);
 		break;
 	case SIM_SOURCE_SERVER_DIES:
 		server_dies(sim, SOURCE);

@@ -31,6 +31,7 @@ enum sim_fault {
 	SIM_DATA_VANISH,        /* the next data are dropped on the way, and nobody sees that */
 	SIM_WRONG_RECORD,       /* the next record to the destination is one that only a destination sends */
 	SIM_SOURCE_SERVER_DIES, /* of its first device: all state is gone */
+	SIM_SOURCE_CUT_OFF,     /* that, and the channel is lost with it */
 	SIM_DESTINATION_SERVER_DIES,
 	/* of owned ones: the next question to the record, of whichever side */
 	SIM_RECORD_UNKNOWN_DONE, /* a swap is done, and that is not learnt */
