@@ -185,7 +185,8 @@ static enum vmig_plan_why useless(const struct vmig_core *core)
 		else if (dev->worse_rounds >= WORSE_ROUNDS && why == VMIG_PLAN_FINE)
 			why = VMIG_PLAN_STUCK;
 	}
-	return why;
+	/* Nobody has anything to give before all stand still: what does not fit are devices without PRE_COPY. */
+	return why == VMIG_PLAN_FINE ? VMIG_PLAN_STUCK : why;
 }
 
 /* Only limits that were given end a wait. */

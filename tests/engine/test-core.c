@@ -413,6 +413,23 @@ TEST(a_device_that_changes_too_fast_is_switched_over_in_the_end)
 	free(sim);
 }
 
+TEST(a_device_without_precopy_that_does_not_fit_is_no_reason_to_wait)
+{
+	const struct vmig_core_config hasty = { .downtime_ns = 2 * NS_PER_MS,
+						.timeout_ns = 60 * NS_PER_S,
+						.max_rounds = 30 };
+	struct sim *sim = new_sim(5, harness_seed());
+
+	sim_set_config(sim, &hasty);
+	sim->side[0].real[0].rest = 1 << 30;
+	sim->side[0].real[1].dirties = 0;
+	sim_run(sim);
+	sim_check(sim);
+	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
+	ck_assert_uint_lt(sim->side[0].core.result.stage_ns[VMIG_STAGE_PRECOPY], 10 * NS_PER_S);
+	free(sim);
+}
+
 TEST(the_number_of_rounds_is_bounded)
 {
 	const struct vmig_core_config few = { .downtime_ns = 1, .timeout_ns = NS_PER_S, .max_rounds = 2 };
@@ -738,8 +755,9 @@ HARNESS("core", T_SLOW(owned_a_device_server_that_dies_at_the_destination, 60),
 	T(what_does_not_fit_is_refused_before_anything_moves),
 	T(a_source_that_does_not_migrate_is_told_at_once),
 	T(a_device_that_changes_too_fast_is_switched_over_in_the_end),
-	T(a_device_that_changes_too_fast_is_not_moved_if_so_wished), T(the_number_of_rounds_is_bounded),
-	T(who_waits_for_convergence_waits_for_so_long_as_was_said),
+	T(a_device_that_changes_too_fast_is_not_moved_if_so_wished),
+	T(a_device_without_precopy_that_does_not_fit_is_no_reason_to_wait),
+	T(the_number_of_rounds_is_bounded), T(who_waits_for_convergence_waits_for_so_long_as_was_said),
 	T(the_words_are_said_once_when_it_is_switched_over_all_the_same),
 	T(what_has_no_precopy_is_named_as_the_cause), T(rounds_go_on_while_one_device_gains_by_them),
 	T(without_precopy_nothing_moves_before_the_switchover),
