@@ -50,11 +50,11 @@ def write_table(cells, to):
              "Made by `tests/peers/owners/main.py --all --table`. In each cell: how many sides run the device in the end "
              "(before the arrow: while the record\ncannot be asked), and the exit statuses of `vmig send` and `vmig receive`. "
              "At no moment did two run; no record was lost or doubled.\n")
-    for store in table.STORES:
-        here = {(c.stage, c.fault): c for c in cells if c.store == store}
+    for store, n in (("sqlite", 1), ("etcd", 1), ("sqlite", table.UNIT)):
+        here = {(c.stage, c.fault): c for c in cells if (c.store, c.devices) == (store, n) and c.stage in table.STAGES}
         if not here:
             continue
-        to.write(f"\n## {store}\n\n| fault | {' | '.join(table.STAGES)} |\n|---|{'---|' * len(table.STAGES)}\n")
+        to.write(f"\n## {store}{'' if n == 1 else f', {n} devices as one'}\n\n| fault | {' | '.join(table.STAGES)} |\n|---|{'---|' * len(table.STAGES)}\n")
         for fault in table.FAULTS:
             row = [text_of(here[s, fault]) if (s, fault) in here else " " for s in table.STAGES]
             to.write(f"| {fault} | {' | '.join(row)} |\n")

@@ -91,14 +91,15 @@ class Process:
 class Server(Process):
     """A device. Its log tells when it ran, and whose state it held."""
 
-    def __init__(self, world, side, life=0):
-        self.socket = os.path.join(world.folder, side)
-        self.log = os.path.join(world.folder, f"{side}.{life}.log")
-        self.side, self.life, self.killed_ns = side, life, None
-        super().__init__(world, f"serve-{side}.{life}",
+    def __init__(self, world, side, number, life=0):
+        self.side, self.number, self.life, self.killed_ns = side, number, life, None
+        name = f"{side}{number}"
+        self.socket = os.path.join(world.folder, name)
+        self.log = os.path.join(world.folder, f"{name}.{life}.log")
+        super().__init__(world, f"serve-{name}.{life}",
                          [world.vmig, "serve", world.model, "--socket", self.socket, "--log", self.log])
         if not wait_for(lambda: "ready:" in self.said(), 20):
-            raise RuntimeError(f"the server {side} does not start: {self.complaint()}")
+            raise RuntimeError(f"the server {name} does not start: {self.complaint()}")
 
     def kill(self):
         super().kill()
@@ -376,27 +377,28 @@ class Device:
 
 
 class World:
-    """All of it. Nothing of it is left when it has been closed."""
+    """All of it, with a unit of @n devices. Nothing of it is left when it has been closed."""
 
-    def __init__(self, vmig, folder, store, timeout):
-        self.vmig, self.folder, self.timeout = vmig, folder, timeout
-        self.model = "nic,state=4M,dirty-rate=1M/s"
+    def __init__(self, vmig, folder, store, timeout, n):
+        self.vmig, self.folder, self.timeout, self.n = vmig, folder, timeout, n
+        self.model = f"nic,state={4 // n}M,dirty-rate=1M/s"
         self.environment = {"PATH": os.environ["PATH"], "HOME": folder}
         if "LD_LIBRARY_PATH" in os.environ:
             self.environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         self.processes, self.link, self.store = [], None, None
+        self.sender = self.receiver = None
+        self.past = []  # servers that were killed
         self.store = store(folder)
         self.environment["VMIG_OWNER"] = self.store.url
-        self.a, self.b = Server(self, "a"), Server(self, "b")
-        self.past = []  # servers that were killed
+        self.servers = {side: [Server(self, side, i) for i in range(n)] for side in "ab"}
 
-    def device(self, side):
-        return "vfio-user:" + os.path.join(self.folder, side)
+    def devices(self, side):
+        return ["vfio-user:" + server.socket for server in self.servers[side]]
 
     def receive(self, **environment):
         address = "unix:" + os.path.join(self.folder, "d")
         process = Process(self, "receive", [self.vmig, "receive", "--json", "--timeout", f"{self.timeout}s", "--workload",
-                                            "--workload-time", "100ms", address, self.device("b")], **environment)
+                                            "--workload-time", "100ms", address, *self.devices("b")], **environment)
         if not wait_for(lambda: "VMIG_LISTENING" in process.said() or process.ended(), 20) or process.ended():
             raise RuntimeError("receive does not listen: " + process.complaint())
         return process
@@ -405,7 +407,7 @@ class World:
         self.link = Link(os.path.join(self.folder, "s"), os.path.join(self.folder, "d"))
         address = "unix:" + os.path.join(self.folder, "s")
         return Process(self, "send", [self.vmig, "send", "--json", "--timeout", f"{self.timeout}s", "--workload",
-                                      "--workload-time", "100ms", self.device("a"), address], **environment)
+                                      "--workload-time", "100ms", *self.devices("a"), address], **environment)
 
     def run(self, name, *words):
         process = Process(self, name, [self.vmig, *words])
@@ -413,30 +415,40 @@ class World:
             process.kill()
         return process
 
-    def server(self, side):
-        return self.a if side == "a" else self.b
+    def kill_device(self, side):
+        """One of the unit's, the last."""
+        self.servers[side][-1].kill()
 
-    def restart(self, side):
-        old = self.server(side)
-        self.past.append(old)
-        new = Server(self, side, old.life + 1)
-        if side == "a":
-            self.a = new
-        else:
-            self.b = new
+    def restart_dead(self):
+        """Sides of which a device's state was lost."""
+        lost = []
+        for side, servers in self.servers.items():
+            for i, old in enumerate(servers):
+                if old.ended():
+                    self.past.append(old)
+                    servers[i] = Server(self, side, i, old.life + 1)
+                    lost.append(side)
+        return lost
 
     def overlap(self):
-        """Did both sides run at one time? The two intervals, or None."""
-        def all_of(side):
-            return [i for s in self.past + [self.a, self.b] if s.side == side for i in s.runs()]
-        for a in all_of("a"):
-            for b in all_of("b"):
-                if (a[1] is None or a[1] > b[0]) and (b[1] is None or b[1] > a[0]):
-                    return a, b
+        """Did both sides run one device at one time? The two intervals, or None."""
+        def all_of(side, number):
+            return [i for s in self.past + self.servers[side] if (s.side, s.number) == (side, number) for i in s.runs()]
+        for number in range(self.n):
+            for a in all_of("a", number):
+                for b in all_of("b", number):
+                    if (a[1] is None or a[1] > b[0]) and (b[1] is None or b[1] > a[0]):
+                        return number, a, b
         return None
 
     def owners(self):
-        return [s.side for s in (self.a, self.b) if s.runs_now()]
+        """For each side that runs all of its devices, its name. A part of them: the name with a question mark."""
+        found = []
+        for side, servers in self.servers.items():
+            n = sum(server.runs_now() for server in servers)
+            if n:
+                found.append(side if n == self.n else side + "?")
+        return found
 
     def close(self):
         for process in self.processes:
