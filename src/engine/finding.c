@@ -55,10 +55,28 @@ void vmig_own_find(struct vmig_core *core)
 		}
 }
 
+/* Neither its tag nor its state can be had: it is not one that carries none. */
+static bool has_gone(const struct vmig_core_device *dev)
+{
+	return migrates(dev) && !dev->tagged && dev->state == VMIG_STATE_NONE;
+}
+
+static bool any_gone(const struct vmig_core *core)
+{
+	for (uint32_t i = 0; i < core->n; i++)
+		if (!vmig_is_memory(&core->devices[i]) && has_gone(&core->devices[i]))
+			return true;
+	return false;
+}
+
 static bool name_source(struct vmig_core *core, uint32_t i, uint32_t *nameless)
 {
 	struct vmig_core_device *dev = &core->devices[i];
 
+	if (has_gone(dev)) {
+		vmig_core_device_reason(core, i, -ECONNRESET, "cannot be asked", "what provides it has gone");
+		return false;
+	}
 	dev->identity = vmig_uuid_is_none(&dev->given) ? dev->tag.identity : dev->given;
 	if (identified(dev) && !vmig_uuid_equal(&dev->identity, &dev->tag.identity)) {
 		vmig_core_device_reason(core, i, -EEXIST, "is not the one that was named",
@@ -434,7 +452,7 @@ static void looked(struct vmig_core *core)
 	if (identify(core))
 		ask(core);
 	else
-		give_up(core, VMIG_NOT_DONE);
+		give_up(core, core->config.source && any_gone(core) ? VMIG_SOURCE_LOST : VMIG_NOT_DONE);
 }
 
 static void answered(struct vmig_core *core, const struct vmig_core_event *ev)
