@@ -282,14 +282,9 @@ static void turn_all_out(struct vmig_listener *listener)
 	pthread_mutex_unlock(&listener->lock);
 }
 
-void vmig_listener_free(struct vmig_listener *listener)
+void vmig_listener_unref(struct vmig_listener *listener)
 {
-	if (!listener)
-		return;
-	/* Who is not asked for any more is not let in; sessions that go on still have their peers. */
-	if (listener->stack && !atomic_exchange(&listener->stack->closed, true))
-		turn_all_out(listener);
-	if (atomic_fetch_sub(&listener->refs, 1) > 1)
+	if (!listener || atomic_fetch_sub(&listener->refs, 1) > 1)
 		return;
 	turn_all_out(listener);
 	if (listener->net.fd >= 0)
@@ -299,4 +294,16 @@ void vmig_listener_free(struct vmig_listener *listener)
 	vmig_stack_unref(listener->stack);
 	pthread_mutex_destroy(&listener->lock);
 	free(listener);
+}
+
+void vmig_listener_free(struct vmig_listener *listener)
+{
+	if (!listener)
+		return;
+	/* Who is not asked for any more is not let in; sessions that go on still have their peers. */
+	if (listener->stack) {
+		atomic_store(&listener->stack->closed, true);
+		turn_all_out(listener);
+	}
+	vmig_listener_unref(listener);
 }

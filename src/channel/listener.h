@@ -5,8 +5,10 @@
 
 #include <vmig/channel.h>
 
-/** One more user; each ends with vmig_listener_free(). */
+/** One more user. */
 struct vmig_listener *vmig_listener_ref(struct vmig_listener *listener);
+/** NULL is nothing. Not by a thread that the listener itself has, if it may be the last. */
+void vmig_listener_unref(struct vmig_listener *listener);
 /** Let in who comes within @ms, to his handshake only. Any thread. */
 void vmig_listener_pump(struct vmig_listener *listener, uint32_t ms);
 

@@ -644,7 +644,7 @@ static struct vmig_resume *look_up(struct vmig_resume_book *book, const uint8_t 
 static void end_session(struct vmig_resume *r)
 {
 	strike_out(&r->stack->sessions, r);
-	vmig_listener_free(r->listener);
+	vmig_listener_unref(r->listener);
 	unref(r);
 }
 

@@ -315,6 +315,26 @@ TEST(a_replayed_handshake_is_refused)
 	vmig_listener_free(t.listener);
 }
 
-HARNESS("resume", T(nothing_is_lost_or_doubled_by_cuts), T(both_ways_at_once), T(a_sender_alone_goes_on),
+TEST(who_leaves_in_the_middle_of_a_handshake_is_forgotten)
+{
+	const struct vmig_channel_options options = { .reconnect_ms = LONG_MS };
+	static uint8_t hello[80] = "VMIGRSM1";
+	struct vmig_channel *plain, *in;
+	struct vmig_listener *listener;
+
+	ck_assert_int_eq(vmig_listener_new_with("tcp:127.0.0.1:0", &options, &listener, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(vmig_channel_connect(vmig_listener_address(listener), LONG_MS, &plain, NULL),
+				 0);
+		move(NULL, plain, hello, sizeof(hello));
+		vmig_channel_close(plain);
+		ck_assert_int_eq(vmig_listener_accept(listener, LONG_MS, &in), -ECONNABORTED);
+		ck_assert_ptr_nonnull(strstr(vmig_listener_error(listener)->text, "no agreement"));
+	}
+	vmig_listener_free(listener);
+}
+
+HARNESS("resume", T(who_leaves_in_the_middle_of_a_handshake_is_forgotten),
+	T(nothing_is_lost_or_doubled_by_cuts), T(both_ways_at_once), T(a_sender_alone_goes_on),
 	T(the_listener_may_be_freed_meanwhile), T(an_end_is_no_loss), T(who_does_not_wait_fails_at_once),
 	T(a_session_needs_both_ends), T(a_replayed_handshake_is_refused))
