@@ -71,7 +71,13 @@ void vmig_sim_device_init(struct vmig_sim *sim, uint32_t unit, uint32_t host, ui
 		return;
 	fill(sim, unit, i, d);
 	if (sim->config.unowned || vmig_sim_record(sim, unit)[i].phase)
-		d->tag.identity = vmig_sim_identity(sim, unit, i);
+		vmig_sim_device_name(sim, unit, i, d);
+}
+
+void vmig_sim_device_name(struct vmig_sim *sim, uint32_t unit, uint32_t i, struct vmig_sim_device *d)
+{
+	d->tag.identity = vmig_sim_identity(sim, unit, i);
+	sim->units[unit].named |= 1ull << i;
 }
 
 /* --- running --- */
@@ -83,10 +89,7 @@ bool vmig_sim_has_identity(const struct vmig_sim_device *d)
 
 bool vmig_sim_nameless(struct vmig_sim *sim, uint32_t unit, uint32_t device)
 {
-	for (uint32_t h = 0; h < sim->config.hosts; h++)
-		if (vmig_sim_has_identity(&vmig_sim_place_of(sim, unit, h)->devices[device]))
-			return false;
-	return true;
+	return !(sim->units[unit].named >> device & 1);
 }
 
 static bool is_running(uint32_t state)

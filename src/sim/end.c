@@ -177,6 +177,8 @@ static void do_job(struct vmig_sim *sim, struct vmig_sim_end *end, uint32_t i, s
 	case VMIG_JOB_TAG:
 		d->tag.identity = a->tag.identity;
 		d->tag.attempt = a->tag.attempt;
+		if (vmig_sim_has_identity(d))
+			sim->units[end->unit].named |= 1ull << i;
 		ev->tag = d->tag;
 		break;
 	default: /* QUERY_STATE, JUDGE */

@@ -71,7 +71,9 @@ bool vmig_sim_device_read(struct vmig_sim *sim, struct vmig_sim_device *d, uint6
 			  struct vmig_sim_message *m);
 void vmig_sim_device_write(struct vmig_sim_device *d, const struct vmig_sim_message *m);
 bool vmig_sim_has_identity(const struct vmig_sim_device *d);
-/** Does nobody have it, at any host? */
+/** It has the name of the logical device from now on. */
+void vmig_sim_device_name(struct vmig_sim *sim, uint32_t unit, uint32_t i, struct vmig_sim_device *d);
+/** Has it never been given one, at any host? */
 bool vmig_sim_nameless(struct vmig_sim *sim, uint32_t unit, uint32_t device);
 /** It has the identity, and runs. */
 bool vmig_sim_runs(const struct vmig_sim_device *d);

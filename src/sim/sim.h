@@ -185,6 +185,7 @@ struct vmig_sim_unit {
 	uint32_t (*truth)[VMIG_SIM_CHUNKS]; /* of each device: the newest version of each chunk */
 	uint32_t *names;                    /* of each device: a number, raised when it is given a new name */
 	uint32_t version;
+	uint64_t named;               /* bits: devices that have been given a name */
 	uint32_t left;                /* migrations to come */
 	uint32_t rounds;              /* of resolving, in the end */
 	uint32_t source, destination; /* the ends at work; VMIG_SIM_NONE */

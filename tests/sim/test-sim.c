@@ -97,6 +97,7 @@ TEST(thousands_of_devices_on_many_hosts_are_no_different)
 	config.units = WORLDS / 50;
 	config.devices = 8;
 	config.migrations = 3;
+	config.faults = 1;
 	ck_assert_int_eq(vmig_sim_new(&config, &sim), 0);
 	r = vmig_sim_run(sim);
 	ck_assert_msg(!r, "%s", sim->wrong);
