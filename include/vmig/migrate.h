@@ -144,10 +144,11 @@ struct vmig_migrate_result {
 	uint64_t stage_bytes[VMIG_STAGE_NR]; /* device data moved in each */
 	uint64_t total_ns,
 		downtime_ns; /* downtime: from the first device leaving RUNNING to the last running again, as this side sees it */
-	uint64_t bytes;  /* device data */
-	uint32_t rounds; /* of pre-copy */
-	uint32_t resets; /* of devices, on this side */
-	bool probed;     /* destination: it was only asked (the outcome is VMIG_NOT_DONE) */
+	uint64_t expected_downtime_ns; /* source: as it was estimated when pre-copy ended; 0: it was not */
+	uint64_t bytes;                /* device data */
+	uint32_t rounds;               /* of pre-copy */
+	uint32_t resets;               /* of devices, on this side */
+	bool probed;                   /* destination: it was only asked (the outcome is VMIG_NOT_DONE) */
 	/* ownership; all zero where no record decided */
 	bool owned;
 	uint64_t owner_ns; /* spent in the record while the devices were down: it is within the downtime */

@@ -95,7 +95,8 @@ static void say_culprit(struct vmig_core *core)
 static double bandwidth_wanted(const struct vmig_core *core)
 {
 	const struct vmig_plan *plan = &core->plan;
-	double room = (double)core->config.downtime_ns - (double)plan->fixed_ns;
+	double room =
+		(double)core->config.downtime_ns - (double)MIN(plan->fixed_ns, core->config.downtime_ns / 2);
 	double fits = room > 0 ? (double)plan->remaining / room * NS_PER_S : 0;
 	double converges = (double)plan->dirty_rate * 1.25;
 

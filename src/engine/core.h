@@ -262,7 +262,14 @@ struct vmig_core {
 		uint64_t remaining, expected_ns;  /* bytes; the downtime if it were switched over now */
 		uint64_t fixed_ns;                /* what of it does not depend on the bytes */
 		uint64_t arc_ns;                  /* the longest transition so far */
-		bool warned;                      /* that it does not converge */
+		uint64_t owner_ns;                /* the last write of the ownership record */
+		uint64_t rtt_ns;                  /* there and back, the least so far; 0: not known */
+		uint64_t asked_ns, asked_bytes;   /* the question that is out; 0: none */
+		uint64_t burst_ns, loaded_bytes;  /* the first data since the last answer; what is loaded */
+		uint64_t through;                 /* bytes a second that came to be loaded; 0: not known */
+		uint64_t sent_bytes;              /* when INITIAL was sent last */
+		uint32_t backlog_asks;
+		bool warned; /* that it does not converge */
 		char words[VMIG_PLAN_WORDS];
 	} plan;
 

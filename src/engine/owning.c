@@ -136,6 +136,8 @@ void vmig_own_note(struct vmig_core *core, const struct vmig_core_event *ev)
 	core->own.ask = VMIG_OWNER_ASK_NONE;
 	core->own.answer = ev->owner;
 	core->result.owner_total_ns += took;
+	if (ev->owner == VMIG_OWNER_WON)
+		core->plan.owner_ns = took;
 	if (core->down_ns)
 		core->result.owner_ns += took;
 	if (ev->owner == VMIG_OWNER_RECORDS)

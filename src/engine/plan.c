@@ -3,11 +3,18 @@
  * The planner: when is it time to switch over?
  *
  *   remaining = what the devices in PRE_COPY still have, and all of those that have no PRE_COPY
- *   expected downtime = remaining / bandwidth + the transitions on both ends
+ *   expected downtime = remaining / bandwidth
+ *                     + the transitions on both ends
+ *                     + FIN to READY and PROMISE to RUNNING, there and back
+ *                     + the commit in the ownership record
  *
  * Switch when that fits the limit, and only when the destination has loaded the initial data. Where more rounds do not help
  * (no device has less left than three rounds ago; their number or their time is used up), the option on_no_converge decides.
  * Nothing is throttled: that is the user's business.
+ *
+ * What has been sent is not there yet: it lies in buffers, on the way. So before the switchover the destination is asked once more
+ * whether all is loaded (INITIAL, with a new number), and nothing is sent until it says so, while the devices still run: else they would
+ * stand still for it. Its answers tell the way there and back, and what the link really carries.
  */
 #include "base/clock.h"
 #include "base/util.h"
@@ -19,6 +26,9 @@
 #define WORSE_ROUNDS      3u
 /* P2P and STOP_COPY here, STOP, RUNNING_P2P and RUNNING there. */
 #define ARCS 5u
+/* Less than this on the way is not worth a question; and who is never through with it is not asked for ever. */
+#define BACKLOG_BYTES (256u << 10)
+#define BACKLOG_ASKS  3u
 
 static uint64_t rate(uint64_t bytes, uint64_t ns)
 {
@@ -27,6 +37,8 @@ static uint64_t rate(uint64_t bytes, uint64_t ns)
 
 void vmig_plan_pump_began(struct vmig_core *core)
 {
+	if (!core->plan.burst_ns)
+		core->plan.burst_ns = core->now;
 	if (vmig_core_pumping(core))
 		return;
 	core->plan.sample_ns = core->now;
@@ -44,6 +56,40 @@ void vmig_plan_pump_ended(struct vmig_core *core)
 	plan->bandwidth = plan->bandwidth ? (plan->bandwidth + now_rate) / 2 : now_rate;
 	plan->sample_ns = core->now;
 	plan->sample_bytes = core->bytes;
+}
+
+/* --- the way there and back --- */
+
+void vmig_plan_asked(struct vmig_core *core)
+{
+	core->plan.asked_ns = core->now;
+	core->plan.asked_bytes = core->bytes;
+}
+
+/* All that was sent since the last answer has been loaded now. A little would measure the way, not the link. */
+static void note_through(struct vmig_core *core)
+{
+	struct vmig_plan *plan = &core->plan;
+	uint64_t bytes = plan->asked_bytes - plan->loaded_bytes, took = core->now - plan->burst_ns, now_rate;
+
+	if (plan->burst_ns && bytes >= BACKLOG_BYTES && took > 2 * plan->rtt_ns) {
+		now_rate = rate(bytes, took - plan->rtt_ns);
+		plan->through = plan->through ? (plan->through + now_rate) / 2 : now_rate;
+	}
+	plan->loaded_bytes = plan->asked_bytes;
+	plan->burst_ns = 0;
+}
+
+void vmig_plan_answered(struct vmig_core *core)
+{
+	struct vmig_plan *plan = &core->plan;
+	uint64_t took = core->now - plan->asked_ns;
+
+	if (!plan->asked_ns)
+		return;
+	plan->rtt_ns = plan->rtt_ns ? MIN(plan->rtt_ns, took) : took;
+	plan->asked_ns = 0;
+	note_through(core);
 }
 
 static void judge_convergence(struct vmig_core_device *dev)
@@ -64,8 +110,11 @@ static void note_dirty_rate(struct vmig_core *core, struct vmig_core_device *dev
 {
 	bool counts = dev->rounds && dev->round_ns && !(flags & VMIG_PRECOPY_REINIT);
 
-	if (counts && dev->known && left >= dev->left)
-		dev->dirty_rate = (dev->dirty_rate + rate(left - dev->left, core->now - dev->round_ns)) / 2;
+	if (counts && left >= dev->left) {
+		uint64_t now_rate = rate(left - dev->left, core->now - dev->round_ns);
+
+		dev->dirty_rate = dev->dirty_rate ? (dev->dirty_rate + now_rate) / 2 : now_rate;
+	}
 	dev->round_ns = core->now;
 	core->plan.dirty_rate = 0;
 	for (uint32_t i = 0; i < core->n; i++)
@@ -113,34 +162,56 @@ bool vmig_plan_ask_initial(struct vmig_core *core)
 		if (vmig_has_precopy(&core->devices[i]) && !core->devices[i].initial_sent)
 			return false;
 	plan->initial_asked = plan->initial_number;
+	plan->sent_bytes = core->bytes;
+	vmig_plan_asked(core);
 	return true;
 }
 
-/* While its sizes are being asked, @left does not have what has changed since. */
+/* @left is what it was when it was asked, or when its last round ended: it has changed since. */
 static double left_now(const struct vmig_core *core, const struct vmig_core_device *dev)
 {
 	double left = (double)dev->left;
 
-	if (dev->job == VMIG_JOB_SIZES)
+	if (dev->job != VMIG_JOB_PUMP && dev->round_ns)
 		left += (double)dev->dirty_rate * (double)(core->now - dev->round_ns) / NS_PER_S;
 	return left;
+}
+
+static uint64_t bandwidth_of(const struct vmig_core *core)
+{
+	/* What buffers take at once is no bandwidth: what came through counts, once it is known. */
+	uint64_t bandwidth = core->plan.through     ? core->plan.through
+			     : core->plan.bandwidth ? core->plan.bandwidth
+						    : GUESSED_BANDWIDTH;
+
+	if (core->config.bandwidth)
+		bandwidth = MIN(bandwidth, core->config.bandwidth);
+	return MAX(bandwidth, 1);
+}
+
+static uint64_t clamped(double value)
+{
+	return value < 9e18 ? (uint64_t)value : INT64_MAX;
 }
 
 static void estimate(struct vmig_core *core)
 {
 	struct vmig_plan *plan = &core->plan;
-	uint64_t bandwidth = plan->bandwidth ? plan->bandwidth : GUESSED_BANDWIDTH;
 	double sum = 0;
-
-	plan->fixed_ns = MIN(ARCS * plan->arc_ns, core->config.downtime_ns / 2);
 
 	for (uint32_t i = 0; i < core->n; i++)
 		sum += left_now(core, &core->devices[i]);
-	if (core->config.bandwidth)
-		bandwidth = MIN(bandwidth, core->config.bandwidth);
-	plan->remaining = sum < 9e18 ? (uint64_t)sum : INT64_MAX;
-	sum = sum / (double)bandwidth * NS_PER_S + (double)plan->fixed_ns;
-	plan->expected_ns = sum < 9e18 ? (uint64_t)sum : INT64_MAX;
+	plan->remaining = clamped(sum);
+	plan->fixed_ns = ARCS * plan->arc_ns + 2 * plan->rtt_ns + plan->owner_ns;
+	plan->expected_ns = clamped(sum / (double)bandwidth_of(core) * NS_PER_S + (double)plan->fixed_ns);
+}
+
+/* What no round makes less must not be what keeps it from ever being time. */
+static bool fits(const struct vmig_core *core)
+{
+	uint64_t fixed = MIN(core->plan.fixed_ns, core->config.downtime_ns / 2);
+
+	return core->plan.expected_ns - core->plan.fixed_ns + fixed <= core->config.downtime_ns;
 }
 
 static bool initial_sent(const struct vmig_core *core)
@@ -197,6 +268,19 @@ static bool gives_up(const struct vmig_core *core, enum vmig_plan_why why)
 	return core->config.on_no_converge == VMIG_NO_CONVERGE_ABORT;
 }
 
+/* Is much still on the way? Then it is asked for once more, and waited for. */
+static bool asks_again(struct vmig_core *core)
+{
+	struct vmig_plan *plan = &core->plan;
+
+	if (core->config.one_way || core->bytes < plan->sent_bytes + BACKLOG_BYTES ||
+	    plan->backlog_asks == BACKLOG_ASKS)
+		return false;
+	plan->backlog_asks++;
+	plan->initial_number++;
+	return true;
+}
+
 static enum vmig_plan_verdict despair(struct vmig_core *core, enum vmig_plan_why why, bool loaded)
 {
 	bool aborts = gives_up(core, why), switches = core->config.on_no_converge == VMIG_NO_CONVERGE_SWITCH;
@@ -207,6 +291,8 @@ static enum vmig_plan_verdict despair(struct vmig_core *core, enum vmig_plan_why
 		vmig_plan_words(core, why, aborts || !switches);
 	if (aborts)
 		return VMIG_PLAN_ABORT;
+	if (switches && asks_again(core))
+		return VMIG_PLAN_GO_ON;
 	if (!core->plan.warned)
 		vmig_core_warn(core, core->plan.words);
 	core->plan.warned = true;
@@ -221,8 +307,8 @@ enum vmig_plan_verdict vmig_plan_judge(struct vmig_core *core)
 	if (!sent && why != VMIG_PLAN_TIME)
 		return VMIG_PLAN_GO_ON;
 	estimate(core);
-	if (sent && loaded && core->plan.expected_ns <= core->config.downtime_ns)
-		return VMIG_PLAN_SWITCH;
+	if (sent && loaded && fits(core))
+		return asks_again(core) ? VMIG_PLAN_GO_ON : VMIG_PLAN_SWITCH;
 	/* While the initial data are on their way the rounds are no measure. */
 	if (why == VMIG_PLAN_FINE || (why != VMIG_PLAN_TIME && !loaded))
 		return VMIG_PLAN_GO_ON;

@@ -24,6 +24,12 @@ static bool all_migrate(struct vmig_core *core)
 	return !core->result.code;
 }
 
+static void say_hello(struct vmig_core *core)
+{
+	vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
+	vmig_plan_asked(core);
+}
+
 static void hello_begin(struct vmig_core *core)
 {
 	if (!all_migrate(core)) {
@@ -32,7 +38,7 @@ static void hello_begin(struct vmig_core *core)
 	}
 	/* Where there is a record, it says what the hello says. */
 	if (!core->config.owned)
-		vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
+		say_hello(core);
 	vmig_own_find(core);
 }
 
@@ -105,7 +111,7 @@ static void hello_goes_on(struct vmig_core *core, const struct vmig_core_event *
 	if (core->own.at == VMIG_OWN_FOUND) {
 		core->own.at = VMIG_OWN_SAID;
 		if (core->config.owned)
-			vmig_core_send(core, VMIG_RECORD_HELLO, VMIG_RECORD_ALL);
+			say_hello(core);
 	}
 	if (core->own.at == VMIG_OWN_SAID && (core->config.one_way || core->peer.n_devices)) {
 		if (!agreed(core))
@@ -135,6 +141,8 @@ void vmig_source_hello(struct vmig_core *core, const struct vmig_core_event *ev)
 		vmig_core_unexpected(core, ev);
 		return;
 	}
+	if (ev->kind == VMIG_EV_RECORD)
+		vmig_plan_answered(core);
 	if (ev->kind == VMIG_EV_JOB && ev->job == VMIG_JOB_RESET && !core->config.resolve)
 		vmig_core_warn(
 			core,
@@ -262,6 +270,7 @@ static bool judge(struct vmig_core *core)
 	enum vmig_plan_verdict verdict = vmig_plan_judge(core);
 
 	if (verdict == VMIG_PLAN_SWITCH) {
+		core->result.expected_downtime_ns = core->plan.expected_ns;
 		vmig_core_enter(core, VMIG_STAGE_QUIESCE);
 	} else if (verdict == VMIG_PLAN_ABORT) {
 		vmig_core_reason(core, -ETIME, "%s", core->plan.words);
@@ -270,18 +279,24 @@ static bool judge(struct vmig_core *core)
 	return verdict != VMIG_PLAN_GO_ON;
 }
 
+static void ask_initial(struct vmig_core *core)
+{
+	if (!vmig_plan_ask_initial(core))
+		return;
+	vmig_core_send(core, VMIG_RECORD_INITIAL, VMIG_RECORD_ALL);
+	if (core->config.one_way)
+		core->plan.initial_acked = core->plan.initial_asked;
+}
+
 /* Device @i has nothing under way and @left is fresh: read on, wait a little, or switch over. */
 static void consider(struct vmig_core *core, uint32_t i)
 {
 	struct vmig_core_device *dev = &core->devices[i];
 
-	if (vmig_plan_ask_initial(core)) {
-		vmig_core_send(core, VMIG_RECORD_INITIAL, VMIG_RECORD_ALL);
-		if (core->config.one_way)
-			core->plan.initial_acked = core->plan.initial_asked;
-	}
+	ask_initial(core);
 	if (judge(core))
 		return;
+	ask_initial(core);
 	if (!dev->left || core->plan.initial_asked != core->plan.initial_acked)
 		dev->ask_ns = core->now + ASK_NS;
 	else
@@ -348,7 +363,9 @@ static void precopy_record(struct vmig_core *core, const struct vmig_core_event 
 		return;
 	}
 	core->plan.initial_acked = number;
-	judge(core);
+	vmig_plan_answered(core);
+	if (!judge(core))
+		ask_initial(core);
 }
 
 /* Sizes that are on their way will be judged when they are here. */

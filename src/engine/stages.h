@@ -161,6 +161,9 @@ void vmig_plan_pump_ended(struct vmig_core *core);
 /** A device's sizes are new: its dirty rate, its REINIT. */
 void vmig_plan_sizes(struct vmig_core *core, struct vmig_core_device *dev, const struct vmig_precopy *sizes);
 void vmig_plan_round(struct vmig_core *core, struct vmig_core_device *dev);
+/** A question has been sent to the destination, which answers when it has loaded all that came before; its answer is here. */
+void vmig_plan_asked(struct vmig_core *core);
+void vmig_plan_answered(struct vmig_core *core);
 /** Is it time to switch over, or to give up? core->plan.words say why pre-copy does not converge. */
 enum vmig_plan_verdict { VMIG_PLAN_GO_ON, VMIG_PLAN_SWITCH, VMIG_PLAN_ABORT };
 enum vmig_plan_verdict vmig_plan_judge(struct vmig_core *core);

@@ -268,6 +268,9 @@ void tool_report_result(const struct tool_report *report, const struct vmig_migr
 			 (json_int_t)r->bytes, "passes", (int)r->rounds, "total-time",
 			 (double)r->total_ns / NS_PER_MS, "downtime", (double)r->downtime_ns / NS_PER_MS,
 			 "resets", (int)r->resets, "stages", stages_json(r), "reason", r->reason);
+	if (r->expected_downtime_ns && data)
+		json_object_set_new(data, "expected-downtime",
+				    json_real((double)r->expected_downtime_ns / NS_PER_MS));
 	if (r->owned && data)
 		json_object_set_new(data, "owner", owner_json(r));
 	if (more && data)
