@@ -138,4 +138,97 @@ t_a_record_that_is_away() {
 	are running c
 }
 
+# --- vmig owner ------------------------------------------------------------------------------------
+owner_of_all() { "$VMIG" owner show --json | sed -n 's/.*"owner": "\(.*\)".*/\1/p'; }
+device_of_all() { "$VMIG" owner show --json | sed -n 's/.*"device": "\(.*\)".*/\1/p'; }
+show_has() { expect 0 "$VMIG" owner show; has out "$1"; }
+# Both ends are dead: the destination has taken over and has not run.
+taken_and_dead() {
+	held run destination
+	kill -KILL "$pid_receiver" "$pid_sender"
+	are stop-copy a; are stop b
+	show_has '  taken .*  epoch 3  owner .*/b$'
+}
+
+t_owner_shows_the_records() {
+	serve a $NIC; serve b $NIC
+	expect 0 "$VMIG" owner show; has out '^0 records in store [0-9a-f-]{36}$'
+	move 0 a b
+	show_has '^[0-9a-f-]{36}  running  epoch 3  owner .*/b$'
+	expect 0 "$VMIG" owner show "$(device_of_all)" --json
+	json out '[(r["phase"], r["epoch"], r["peer"]) for r in x[0]["records"]] == [("running", 3, "")]'
+	expect 1 "$VMIG" owner show 00000000-0000-0000-0000-00000000000a; one_line 'has no record'
+}
+t_owner_bad_usage() {
+	refused 2 'is not the UUID' "$VMIG" owner show xyz
+	refused 2 "it is 'vmig owner show' or" "$VMIG" owner forget
+	refused 2 'too few words' "$VMIG" owner
+	refused 2 'resolve what' "$VMIG" owner resolve
+	refused 2 'no record to ask' "$VMIG" owner show --owner none
+	refused 2 'name the DEVICEs' "$VMIG" owner resolve --lost x 00000000-0000-0000-0000-00000000000a
+	refused 1 'has no record' "$VMIG" owner resolve 00000000-0000-0000-0000-00000000000a
+	refused 3 'is no file' "$VMIG" owner show --owner sqlite:/tmp
+}
+t_owner_resolve_runs_what_is_the_owner_s() {
+	serve a $NIC; serve b $NIC
+	held commit source
+	kill -KILL "$pid_sender"
+	ended receiver 1
+	are stop-copy a
+	mv owner.db away; mkdir owner.db
+	expect 3 "$VMIG" owner resolve vfio-user:a
+	are stop-copy a
+	rmdir owner.db; mv away owner.db
+	expect 0 "$VMIG" owner resolve vfio-user:a; has out 'raise-then-run'
+	are running a
+	show_has '  stable .*owner .*/a$'
+	expect 0 "$VMIG" owner resolve vfio-user:a
+	are running a
+}
+t_owner_resolve_keeps_the_copy_until_the_other_runs() {
+	serve a $NIC; serve b $NIC
+	taken_and_dead
+	expect 1 "$VMIG" owner resolve vfio-user:a; one_line 'keep'
+	are stop-copy a
+	expect 0 "$VMIG" owner resolve vfio-user:b
+	are running b
+	show_has '  running .*owner .*/b$'
+	expect 0 "$VMIG" owner resolve vfio-user:a; has out 'discard'
+	are running b
+	[ "$(state a)" != stop-copy ] || fail "the old copy is still there"
+}
+# Its device server is dead, too: the operator has the last word, and has to say whose loss it is.
+t_owner_resolve_lost_runs_the_copy() {
+	serve a $NIC; serve b $NIC
+	taken_and_dead
+	local lost; lost=$(owner_of_all)
+	kill -KILL "$pid_b"
+	refused 1 'nothing was changed' "$VMIG" owner resolve --lost somebody vfio-user:a
+	are stop-copy a
+	expect 0 "$VMIG" owner resolve --lost "$lost" vfio-user:a
+	grep -q 'by your word' err || fail "it does not say at whose risk"
+	are running a
+	show_has '  stable .*owner .*/a$'
+	refused 1 'is not a stopped copy' "$VMIG" owner resolve --lost "$lost" vfio-user:a
+	are running a
+}
+t_owner_resolve_lost_is_for_what_was_taken_only() {
+	serve a $NIC; serve b $NIC
+	move 0 a b
+	refused 1 'its phase is running' "$VMIG" owner resolve --lost "$(owner_of_all)" vfio-user:a
+	are running b; are stop a
+}
+t_owner_resolve_ends_an_attempt() {
+	serve a $NIC; serve b $NIC
+	held verify source
+	show_has '  open .*, which may be taken over by '
+	local device; device=$(device_of_all)
+	expect 0 "$VMIG" owner resolve "$device"; has out 'the attempt to hand it over to .*/b is ended; it is .*/a'
+	show_has '  stable .*owner .*/a$'
+	expect 0 "$VMIG" owner resolve "$device"; has out 'no attempt is open'
+	kill -KILL "$pid_sender"
+	expect 0 "$VMIG" owner resolve vfio-user:a
+	are running a
+}
+
 tap_main "$@"

@@ -80,6 +80,8 @@ static const struct row rows[] = {
 	{ "as", "NAME", TOOL_OPT_OWNER, TEXT, AT(as), "what this end is called in it (HOST/DEVICE)" },
 	{ "id", "UUID,...", TOOL_OPT_OWNER, TEXT, AT(id),
 	  "which devices these are, where they carry no tag" },
+	{ "lost", "OWNER", TOOL_OPT_LOST, TEXT, AT(lost),
+	  "by your word it is gone for good, and the copy that is kept here runs" },
 	{ "workload", NULL, TOOL_OPT_WORKLOAD, FLAG, AT(workload),
 	  "keep the nics busy all the time, and count their records" },
 	{ "workload-time", "TIME", TOOL_OPT_WORKLOAD, TIME, AT(workload_ns),

@@ -41,6 +41,7 @@
 #define TOOL_OPT_SANDBOX  (1u << 23) /* that can be left out */
 #define TOOL_OPT_ONCE     (1u << 25)
 #define TOOL_OPT_PLAN     (1u << 27) /* what a plan has to know */
+#define TOOL_OPT_LOST     (1u << 28) /* an owner that is given up */
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD | TOOL_OPT_TAKE)
 
 #define TOOL_FAULTS_MAX 64
@@ -69,7 +70,7 @@ struct tool_options {
 	const char *tls_ca, *tls_cert, *tls_key, *tls_peer, *tls_psk;
 	bool opaque_flag;   /* info --opaque */
 	const char *opaque; /* compat --opaque FILE */
-	const char *owner, *as, *id;
+	const char *owner, *as, *id, *lost;
 	bool owned; /* the verb takes --owner */
 	bool allow_no_p2p;
 	const char *on_no_converge;
@@ -93,7 +94,7 @@ struct tool_verb {
 };
 
 extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
-	tool_receive, tool_inspect, tool_plan, tool_compat, tool_run, tool_trace;
+	tool_receive, tool_inspect, tool_plan, tool_compat, tool_owner, tool_run, tool_trace;
 
 /** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
 int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);
