@@ -5,8 +5,9 @@
 #include "tool.h"
 
 static const struct tool_verb *const verbs[] = {
-	&tool_serve,   &tool_info, &tool_save,   &tool_restore, &tool_migrate, &tool_send,  &tool_receive,
-	&tool_inspect, &tool_plan, &tool_compat, &tool_owner,   &tool_run,     &tool_trace, NULL,
+	&tool_serve, &tool_info,    &tool_save,    &tool_restore, &tool_migrate,
+	&tool_send,  &tool_receive, &tool_inspect, &tool_plan,    &tool_compat,
+	&tool_check, &tool_owner,   &tool_run,     &tool_trace,   NULL,
 };
 
 static const struct tool_verb *find_verb(const char *name)

@@ -42,6 +42,7 @@
 #define TOOL_OPT_ONCE     (1u << 25)
 #define TOOL_OPT_PLAN     (1u << 27) /* what a plan has to know */
 #define TOOL_OPT_LOST     (1u << 28) /* an owner that is given up */
+#define TOOL_OPT_CHECK    (1u << 24) /* of the conformance suite */
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD | TOOL_OPT_TAKE)
 
 #define TOOL_FAULTS_MAX 64
@@ -73,6 +74,8 @@ struct tool_options {
 	const char *owner, *as, *id, *lost;
 	bool owned; /* the verb takes --owner */
 	bool allow_no_p2p;
+	const char *second, *junit; /* check */
+	bool dangerous, tap;
 	const char *on_no_converge;
 	struct {
 		uint64_t state, final, changing, dirty_rate, shared_bandwidth, latency_ns, transition_ns,
@@ -94,7 +97,7 @@ struct tool_verb {
 };
 
 extern const struct tool_verb tool_serve, tool_info, tool_save, tool_restore, tool_migrate, tool_send,
-	tool_receive, tool_inspect, tool_plan, tool_compat, tool_owner, tool_run, tool_trace;
+	tool_receive, tool_inspect, tool_plan, tool_compat, tool_check, tool_owner, tool_run, tool_trace;
 
 /** Sort @argv (without the verb) into *@ret; its words are moved to the front of @argv. 0, or an exit status: it has been said. */
 int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, struct tool_options *ret);

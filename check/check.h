@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * check - the conformance suite: what a device does against the text of linux/vfio.h.
+ *
+ * A check tries one behaviour and cites the clauses (clauses.tsv) that it is about. Each runs in a process of its own,
+ * which opens the device, so that a hang or a crash is a result like others. The caller has no thread and no open handle.
+ */
+#ifndef CHECK_CHECK_H
+#define CHECK_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmig/device.h>
+
+enum check_verdict {
+	CHECK_PASS,
+	CHECK_FAIL,
+	CHECK_NOT_APPLICABLE, /* the device has no such thing */
+	CHECK_SKIPPED,        /* it was not allowed, or nothing came of it */
+	CHECK_OBSERVATION,    /* what the text leaves open, or only advises */
+	CHECK_HANG,           /* no end within the timeout */
+	CHECK_ERROR,          /* the check itself could not be done */
+	CHECK_VERDICTS,
+};
+
+/** "pass", "not applicable" ... */
+const char *check_verdict_name(enum check_verdict verdict);
+
+/** What a check needs of a device. */
+#define CHECK_NEEDS_PRE_COPY (1u << 0)
+#define CHECK_NEEDS_P2P      (1u << 1)
+#define CHECK_NEEDS_RESET    (1u << 2)
+#define CHECK_NEEDS_LOG      (1u << 3) /* of its DMA */
+#define CHECK_NEEDS_SIZE     (1u << 4) /* VMIG_HAS_STOP_COPY_SIZE */
+#define CHECK_NEEDS_INFO     (1u << 5) /* VMIG_HAS_PRECOPY_INFO */
+#define CHECK_NEEDS_ENOMSG                                                                                   \
+	(1u << 6) /* and that it is seen: no VMIG_TRAIT_ZERO_IS_DRAINED or SHORT_READ_ENDS */
+#define CHECK_NEEDS_V2        (1u << 7) /* it is not driven through a migration region */
+#define CHECK_NEEDS_PCI       (1u << 8)
+#define CHECK_NEEDS_VALIDATES (1u << 9) /* no VMIG_TRAIT_LATE_VALIDATION */
+#define CHECK_NEEDS_SECOND    (1u << 10)
+#define CHECK_NEEDS_DAMAGE    (1u << 11) /* it loads bad data: into a kernel driver only if that was allowed */
+
+#define CHECK_CLAUSES_MAX 4
+#define CHECK_TEXT_MAX    512
+
+struct check_context;
+
+struct check {
+	const char *id;
+	const char *clauses[CHECK_CLAUSES_MAX];
+	uint32_t needs;
+	const char *about; /* what must be seen */
+	void (*run)(struct check_context *c);
+};
+
+/** All of them, in order; ends with a NULL id. */
+extern const struct check check_table[];
+
+struct check_clause {
+	const char *id, *level, *source, *text, *why; /* @why: there is no check; else "" */
+};
+
+/** The rows of clauses.tsv; ends with a NULL id. */
+extern const struct check_clause check_clauses[];
+
+struct check_target {
+	/** 0 or a negative errno, with a sentence in @why. Called in the process of a check. */
+	int (*open)(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size);
+	void *opaque;
+	bool has_second; /* a device for what was saved */
+	bool dangerous;  /* what might crash a host is allowed */
+	bool kernel;     /* it is a driver of the kernel */
+	uint32_t timeout_ms;
+};
+
+struct check_result {
+	enum check_verdict verdict;
+	uint64_t ns;
+	char did[CHECK_TEXT_MAX], saw[CHECK_TEXT_MAX], expected[CHECK_TEXT_MAX];
+};
+
+/** Run one. Never fails: what goes wrong is a result. */
+void check_run(const struct check_target *target, const struct check *check, struct check_result *ret);
+
+/** The worst of the results of the checks that cite @clause: a failure, then an observation, ..; SKIPPED if there is none. */
+enum check_verdict check_clause_verdict(const struct check_clause *clause,
+					const struct check_result *results);
+
+/** Does @clause have a check? */
+bool check_clause_has_check(const struct check_clause *clause);
+
+#endif

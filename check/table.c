@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The checks. scripts/check-clauses reads this table, too: one row begins with { "id", and its clauses stand in braces. */
+#include "context.h"
+
+#define PRE_COPY  CHECK_NEEDS_PRE_COPY
+#define INFO      (CHECK_NEEDS_PRE_COPY | CHECK_NEEDS_INFO)
+#define ENOMSG_   (CHECK_NEEDS_PRE_COPY | CHECK_NEEDS_ENOMSG)
+#define RESET     CHECK_NEEDS_RESET
+#define LOG       CHECK_NEEDS_LOG
+#define VALIDATES (CHECK_NEEDS_VALIDATES | CHECK_NEEDS_RESET)
+#define DAMAGE    (CHECK_NEEDS_VALIDATES | CHECK_NEEDS_RESET | CHECK_NEEDS_DAMAGE | CHECK_NEEDS_V2)
+
+/* clang-format off */
+const struct check check_table[] = {
+	/* the state machine */
+	{ "flags-and-states", { "flags.stop-copy", "flags.states" }, 0,
+	  "STOP_COPY is named, and each state that the flags stand for can be reached", check_flags },
+	{ "every-pair-of-states", { "set.complete", "get.state", "path.combination" }, 0,
+	  "each way that the text has is walked, and the device is there when the call returns", check_every_pair },
+	{ "the-same-state", { "set.complete" }, CHECK_NEEDS_V2,
+	  "asking for the state that the device is in changes nothing", check_same_state },
+	{ "state-stays", { "set.no-async" }, 0,
+	  "the device stays in each state while nobody asks for another one", check_stays },
+	{ "sessions-where-they-start", { "set.data-fd", "precopy.new-fd", "stop-copy.new-fd", "resuming.new-fd" }, 0,
+	  "a session from each arc that starts one, and from no other", check_sessions_where_they_start },
+	{ "saving-group-one-session", { "group.one-session" }, PRE_COPY,
+	  "the session of PRE_COPY carries on to the end of STOP_COPY", check_group_keeps_session },
+	{ "failed-state", { "set.failed-state", "resuming.may-error" }, VALIDATES,
+	  "after a failure the device is in a state of the way, or in ERROR", check_failed_state },
+	{ "reset-after-failure", { "error.reset" }, VALIDATES,
+	  "a reset leads out of a failure, to RUNNING", check_reset_after_failure },
+	{ "reset-everywhere", { "error.reset", "resuming.abort" }, RESET,
+	  "a reset leads to RUNNING from every state", check_reset_everywhere },
+	{ "config-space-in-stop", { "stop.responds" }, CHECK_NEEDS_PCI,
+	  "PCI configuration space answers in STOP and STOP_COPY", check_config_in_stop },
+	{ "reopen", { "open.initial-state" }, 0,
+	  "a new user finds the device in RUNNING", check_reopen },
+	/* data */
+	{ "end-of-stream-stays", { "stop-copy.end", "info.permanent-end" }, 0,
+	  "the stream ends by 0, and 0 is read ever after", check_end_stays },
+	{ "no-enomsg-in-stop-copy", { "info.no-enomsg" }, 0,
+	  "read() in STOP_COPY never says ENOMSG", check_no_enomsg },
+	{ "save-twice", { "stop.same-state" }, 0,
+	  "two streams of one stopped device are the same", check_save_twice },
+	{ "any-pieces", { "set.segmentation" }, CHECK_NEEDS_RESET | CHECK_NEEDS_V2,
+	  "a stream is read and loaded in pieces of any size", check_any_pieces },
+	{ "restore", { "resuming.incorporates" }, CHECK_NEEDS_RESET,
+	  "what a device has saved it loads, and runs", check_round_trip },
+	{ "restore-and-save", { "resuming.incorporates" }, CHECK_NEEDS_RESET | CHECK_NEEDS_V2,
+	  "what was loaded is what is saved next", check_restored_again },
+	{ "restore-into-second", { "resuming.compatible" }, CHECK_NEEDS_SECOND,
+	  "what a device has saved another one loads, and runs", check_second_device },
+	{ "reset-in-mid-load", { "resuming.abort" }, CHECK_NEEDS_RESET | CHECK_NEEDS_V2,
+	  "nothing is left of a session that a reset has ended", check_after_reset },
+	{ "empty-stream", { "resuming.invalid" }, VALIDATES | CHECK_NEEDS_DAMAGE,
+	  "a stream of no bytes is refused", check_empty },
+	{ "truncated-stream", { "resuming.invalid" }, DAMAGE,
+	  "a stream that is not complete is refused", check_truncated },
+	{ "foreign-stream", { "resuming.invalid" }, DAMAGE,
+	  "what no device has saved is refused", check_foreign },
+	{ "extended-stream", { "resuming.validity" }, DAMAGE,
+	  "a stream that is too long is refused", check_extended },
+	{ "flipped-bit", { "resuming.validity" }, DAMAGE,
+	  "a stream with a flipped bit is refused", check_flipped },
+	{ "reordered-stream", { "set.byte-order" }, DAMAGE,
+	  "a stream in another order is refused", check_reordered },
+	/* sizes */
+	{ "precopy-info", { "info.mandatory" }, PRE_COPY,
+	  "the sizes can be asked for in PRE_COPY states", check_info_there },
+	{ "precopy-info-in-stop-copy", { "info.only-precopy" }, INFO,
+	  "EINVAL in STOP_COPY", check_info_outside },
+	{ "initial-bytes-at-first", { "info.initial" }, INFO,
+	  "initial_bytes is not zero at first", check_initial },
+	{ "initial-bytes-shrink", { "info.initial" }, INFO,
+	  "initial_bytes shrinks to zero as data are read", check_initial_shrinks },
+	{ "dirty-bytes-at-first", { "info.dirty" }, INFO,
+	  "dirty_bytes is zero at first", check_dirty_zero },
+	{ "drained-says-enomsg", { "info.temporary-end" }, ENOMSG_,
+	  "ENOMSG where there is nothing to read for now", check_drained },
+	{ "nothing-when-both-are-zero", { "info.temporary-end" }, INFO | CHECK_NEEDS_ENOMSG,
+	  "ENOMSG when both sizes are zero", check_both_zero },
+	{ "stop-copy-length-in-every-state", { "size.every-state" }, CHECK_NEEDS_SIZE,
+	  "the length of stop-copy can be asked for in every state", check_size_everywhere },
+	{ "stop-copy-length-is-near", { "size.estimate" }, CHECK_NEEDS_SIZE,
+	  "the length of stop-copy is near what is read", check_size_near },
+	/* the log of DMA */
+	{ "log-page-size", { "log.page-size" }, LOG,
+	  "a page size comes back that is a power of two", check_log_page },
+	{ "log-starts-once", { "log.once" }, LOG,
+	  "a second start fails", check_log_once },
+	{ "log-starts-again", { "log.stop" }, LOG,
+	  "after a stop the log can be started again", check_log_restart },
+	{ "log-report-when-off", { "log.off" }, LOG,
+	  "a report fails while the log is not enabled", check_log_off },
+	{ "log-in-every-state", { "log.independent" }, LOG,
+	  "the log works in every migration state", check_log_states },
+	{ "log-report-sizes", { "log.report-size" }, LOG,
+	  "a report comes in pages of any power of two", check_log_sizes },
+	{ "log-report-only-sets", { "log.only-sets" }, LOG,
+	  "a report never clears a bit of the bitmap", check_log_only_sets },
+	{ "log-256-ranges", { "log.ranges" }, LOG,
+	  "as many ranges are taken as fit into a page", check_log_ranges },
+	{ 0 },
+};
+/* clang-format on */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The suite is tested: each mutant turns exactly the checks red that mutants.tsv names; a good device none. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check/check.h"
+#include "models/models.h"
+#include "mutant.h"
+#include "tests/harness.h"
+
+#define SPEC       "nic,state=16K"
+#define TIMEOUT_MS 120000
+#define LINE_SIZE  1024
+
+static int open_mutant(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size)
+{
+	struct vmig_device *inner;
+	struct vmig_error error;
+	int r = models_open(SPEC, &inner, &error);
+
+	if (r) {
+		snprintf(why, why_size, "%s", error.text);
+		return r;
+	}
+	if (!opaque) {
+		*ret = inner;
+		return 0;
+	}
+	return mutant_new(opaque, inner, ret);
+}
+
+/* "id,id?": '?' is an observation. */
+static char expected(const char *checks, const char *id)
+{
+	size_t len = strlen(id);
+
+	for (const char *at = checks; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, id, len) && (!at[len] || at[len] == ','))
+			return '!';
+		if (!strncmp(at, id, len) && at[len] == '?' && (!at[len + 1] || at[len + 1] == ','))
+			return '?';
+	}
+	return 0;
+}
+
+/* What every good device of this kind has. */
+static bool usual(const char *id)
+{
+	return !strcmp(id, "flipped-bit");
+}
+
+static char seen(const struct check_result *result)
+{
+	return result->verdict == CHECK_FAIL ? '!' : result->verdict == CHECK_OBSERVATION ? '?' : 0;
+}
+
+/* @name NULL: a good device. */
+static void judge(const char *name, const char *checks)
+{
+	const struct check_target target = {
+		.open = open_mutant, .opaque = (void *)name, .has_second = true, .timeout_ms = TIMEOUT_MS
+	};
+
+	for (const struct check *check = check_table; check->id; check++) {
+		char want = expected(checks, check->id), got;
+		struct check_result result;
+
+		check_run(&target, check, &result);
+		got = seen(&result);
+		ck_assert_msg(result.verdict != CHECK_ERROR && result.verdict != CHECK_HANG, "%s, %s: %s: %s",
+			      name, check->id, check_verdict_name(result.verdict), result.saw);
+		if (!want && got == '?' && usual(check->id))
+			continue;
+		ck_assert_msg(want == got, "%s, %s: %s: did: %s; saw: %s; expected: %s", name, check->id,
+			      check_verdict_name(result.verdict), result.did, result.saw, result.expected);
+	}
+}
+
+TEST(a_good_device_turns_none_red)
+{
+	judge(NULL, "");
+}
+
+/* Each line of the table whose number is @part, of @parts. */
+static void judge_part(unsigned int part, unsigned int parts)
+{
+	FILE *from = fopen(MUTANTS, "re");
+	char line[LINE_SIZE];
+	unsigned int n = 0;
+
+	ck_assert_ptr_nonnull(from);
+	while (fgets(line, sizeof(line), from)) {
+		char *checks = strchr(line, '\t');
+
+		if (*line == '#' || !checks || n++ % parts != part)
+			continue;
+		*checks++ = '\0';
+		checks[strcspn(checks, "\t\n")] = '\0';
+		ck_assert_msg(mutant_exists(line), "%s", line);
+		judge(line, checks);
+	}
+	fclose(from);
+	ck_assert_uint_gt(n, parts);
+}
+
+TEST(mutants_are_found_by_their_checks_only_1)
+{
+	judge_part(0, 4);
+}
+
+TEST(mutants_are_found_by_their_checks_only_2)
+{
+	judge_part(1, 4);
+}
+
+TEST(mutants_are_found_by_their_checks_only_3)
+{
+	judge_part(2, 4);
+}
+
+TEST(mutants_are_found_by_their_checks_only_4)
+{
+	judge_part(3, 4);
+}
+
+HARNESS("check-mutants", T_SLOW(a_good_device_turns_none_red, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_1, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_2, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_3, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_4, 120))

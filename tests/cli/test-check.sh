@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# vmig check: good devices are clean over every transport and in both forms; what it says, and in which forms.
+. "$(dirname "$0")/tap.sh"
+
+# clean DEVICE [OPTION...] : nothing is red
+clean() {
+	expect 0 "$VMIG" check "$@" --json
+	json out 'all(c["verdict"] in ("pass", "observation", "not applicable", "skipped") for c in x[0]["checks"])'
+	json out 'sum(c["verdict"] == "pass" for c in x[0]["checks"]) >= 13'
+}
+both() { clean "$1" --second "$1"; }
+
+t_models_in_process() {
+	local spec
+	for spec in nic,state=64K nic,state=64K,p2p=off nic,state=64K,precopy=off nic,state=64K,dirty-rate=1M/s accel,state=64K \
+		accel,state=64K,precopy=on serial; do
+		both "model:$spec"
+	done
+}
+t_models_by_v1() {
+	both v1+model:vgpu,state=64K
+	both v1+model:nic,state=64K,v1=on
+	both v1-no-mmap+model:serial,v1=on
+}
+t_by_vfio_user() {
+	serve a nic,state=64K
+	serve b nic,state=64K
+	clean vfio-user:a --second vfio-user:b
+	serve c accel,state=64K,precopy=on
+	clean vfio-user:c
+	serve d serial
+	clean vfio-user:d
+}
+t_by_plain_vfio_user() {
+	serve a nic,state=64K --plain
+	clean vfio-user:a
+}
+t_v1_by_vfio_user() {
+	serve a nic,state=64K,v1=on
+	clean v1+vfio-user:a
+	serve b vgpu,state=64K
+	clean v1+vfio-user:b
+}
+t_by_the_kernels_abi() {
+	local way model n=0
+	for way in ${WAYS:-preload seccomp}; do
+		"$VMIG" run --intercept=$way --quiet --device serial -- true 2>err || continue
+		for model in nic,state=64K accel,state=64K,precopy=on serial; do
+			expect 0 "$VMIG" run --intercept=$way --quiet --device $model --device $model -- \
+				"$VMIG" check vfio:{} --second vfio:{1} --dangerous --json
+			json out 'sum(c["verdict"] == "pass" for c in x[0]["checks"]) >= 30'
+			json out 'any(c["id"] == "restore-into-second" and c["verdict"] == "pass" for c in x[0]["checks"])'
+			n=$((n + 1))
+		done
+	done
+	[ $n -gt 0 ] || skip "no way in: $(cat err)"
+}
+t_a_fault_is_found_and_named() {
+	expect 1 "$VMIG" check 'model:nic,state=64K,fault=RUNNING>PRE_COPY:EIO'
+	has out '^  fail +every-pair-of-states '
+	has out 'saw +Input/output error'
+	has out '^  fail +set.complete +must '
+	has out ' failed, '
+}
+t_a_hang_is_found() {
+	expect 1 "$VMIG" check 'model:serial,fault=reset:hang=30s' --timeout 300ms
+	has out '^  hang +reset-everywhere '
+}
+t_tap() {
+	expect 1 "$VMIG" check --tap 'model:nic,state=64K,fault=RUNNING>PRE_COPY:EIO'
+	has out '^1\.\.[0-9]+$'
+	has out '^not ok 2 - every-pair-of-states$'
+	has out '^# saw: Input/output error'
+	has out '^ok [0-9]+ - restore-into-second # SKIP skipped: '
+	[ "$(grep -cE '^(not )?ok ' out)" = "$(sed -n 's/^1\.\.//p' out)" ] || fail "plan"
+}
+t_junit() {
+	expect 1 "$VMIG" check --quiet --junit x.xml 'model:serial,fault=RUNNING>PRE_COPY:EIO'
+	python3 - <<'PY'
+import xml.etree.ElementTree as tree
+suite = tree.parse("x.xml").getroot()
+cases = suite.findall("testcase")
+assert suite.tag == "testsuite" and len(cases) == int(suite.get("tests")) > 40
+assert len(suite.findall("testcase/failure")) == int(suite.get("failures")) > 0
+assert len(suite.findall("testcase/skipped")) == int(suite.get("skipped")) > 0
+PY
+}
+t_json_has_every_clause() {
+	expect 0 "$VMIG" check --json model:serial
+	json out 'len(x[0]["clauses"]) > 80 and all(("verdict" in c) != ("why-no-check" in c) for c in x[0]["clauses"])'
+	json out 'all(c["clauses"] and c["did"] for c in x[0]["checks"])'
+}
+t_a_device_of_v1_that_is_not_driven_is_not_checked() { refused 2 'does not migrate.*v1\+DEVICE' "$VMIG" check model:vgpu; }
+t_no_device() { refused 2 'cannot be opened' "$VMIG" check vfio-user:none; }
+t_two_devices() { refused 2 'one DEVICE at a time' "$VMIG" check model:nic model:nic; }
+t_a_wrong_device() { refused 2 'is not a DEVICE' "$VMIG" check nothing; }
+t_a_junit_that_cannot_be_written() { refused 2 'cannot be written' "$VMIG" check --quiet --junit no/file model:serial; }
+
+tap_main "$@"
