@@ -10,6 +10,14 @@
 #include "base/clock.h"
 #include "base/util.h"
 
+/* Check's own note every assertion that holds, with a system call: here are millions. */
+#define MUST(condition, ...)                                                                                 \
+	do {                                                                                                 \
+		if (!(condition))                                                                            \
+			ck_abort_msg(__VA_ARGS__);                                                           \
+	} while (0)
+#define HOLDS(condition) MUST(condition, "not: %s", #condition)
+
 #define SOURCE      0
 #define DESTINATION 1
 
@@ -40,7 +48,7 @@ static void check_memory(const struct sim *sim)
 		    s->real[i].state != VMIG_STATE_STOP_COPY)
 			continue;
 		for (uint32_t j = 0; j < sim->n; j++)
-			ck_assert_msg(!runs(s->real[j].state), "memory %u has stopped, device %u runs", i, j);
+			MUST(!runs(s->real[j].state), "memory %u has stopped, device %u runs", i, j);
 	}
 }
 
@@ -59,9 +67,9 @@ static void check_barrier(const struct sim *sim, int s)
 			    !stopped)
 				continue;
 			/* The destination parks blank devices; nothing of the migrated runs there before the last stage. */
-			ck_assert_msg(s == DESTINATION && sim->side[s].core.stage < VMIG_STAGE_RUN,
-				      "side %d: device %u is in %s while %u is in %s", s, i,
-				      vmig_state_name(d[i].state), j, vmig_state_name(d[j].state));
+			MUST(s == DESTINATION && sim->side[s].core.stage < VMIG_STAGE_RUN,
+			     "side %d: device %u is in %s while %u is in %s", s, i,
+			     vmig_state_name(d[i].state), j, vmig_state_name(d[j].state));
 		}
 	}
 }
@@ -73,8 +81,8 @@ static void check_one_runs(const struct sim *sim)
 	if (d->core.stage != VMIG_STAGE_RUN || sim->side[SOURCE].core.config.keep_source)
 		return;
 	for (uint32_t i = 0; i < sim->n; i++)
-		ck_assert_msg(!runs(sim->side[SOURCE].real[i].state) || sim->side[SOURCE].real[i].was_reset,
-			      "device %u runs on both sides", i);
+		MUST(!runs(sim->side[SOURCE].real[i].state) || sim->side[SOURCE].real[i].was_reset,
+		     "device %u runs on both sides", i);
 }
 
 /* Running, and not blank. */
@@ -98,16 +106,15 @@ static void check_record(const struct sim *sim)
 
 	if (!sim->owned)
 		return;
-	ck_assert_msg(!(here && there), "both sides run (fault %d at %u)", sim->fault, sim->fault_at);
+	MUST(!(here && there), "both sides run (fault %d at %u)", sim->fault, sim->fault_at);
 	for (uint32_t i = 0; i < sim->n; i++) {
 		const struct vmig_ownership *r = &sim->record[i];
 
 		if (!r->phase)
 			continue;
-		ck_assert_msg(!here || !strcmp(r->owner, names[SOURCE]), "the source runs what is %s's",
-			      r->owner);
-		ck_assert_msg(!there || !strcmp(r->owner, names[DESTINATION]),
-			      "the destination runs what is %s's", r->owner);
+		MUST(!here || !strcmp(r->owner, names[SOURCE]), "the source runs what is %s's", r->owner);
+		MUST(!there || !strcmp(r->owner, names[DESTINATION]), "the destination runs what is %s's",
+		     r->owner);
 	}
 }
 
@@ -122,7 +129,7 @@ static void ask(struct sim_side *side)
 {
 	struct sim_question *q = &side->question;
 
-	ck_assert_int_eq(q->ask, VMIG_OWNER_ASK_NONE);
+	HOLDS((q->ask) == (VMIG_OWNER_ASK_NONE));
 	q->ask = side->core.own.ask;
 	q->n = 0;
 	for (uint32_t i = 0; i < side->core.n; i++) {
@@ -241,7 +248,7 @@ static void send(struct sim *sim, int to, const struct sim_message *m)
 
 	if (sim->silent || sim->side[!to].down || sim->side[!to].dead)
 		return;
-	ck_assert_uint_lt(peer->used, SIM_QUEUE);
+	HOLDS((peer->used) < (SIM_QUEUE));
 	peer->in[(peer->first + peer->used++) % SIM_QUEUE] = *m;
 }
 
@@ -276,7 +283,7 @@ static void act_send(struct sim *sim, int s, const struct vmig_core_action *a)
 	struct vmig_cursor c = vmig_cursor_into(m.payload, sizeof(m.payload));
 
 	vmig_core_payload(&sim->side[s].core, a, &c);
-	ck_assert(vmig_cursor_ok(&c));
+	HOLDS(vmig_cursor_ok(&c));
 	m.len = (uint32_t)(sizeof(m.payload) - c.left);
 	send(sim, !s, &m);
 }
@@ -290,7 +297,7 @@ static void act(struct sim *sim, int s, const struct vmig_core_action *a)
 		act_send(sim, s, a);
 		break;
 	case VMIG_ACT_JOB:
-		ck_assert_int_eq(side->pending[a->device].kind, VMIG_ACT_NONE);
+		HOLDS((side->pending[a->device].kind) == (VMIG_ACT_NONE));
 		side->pending[a->device] = *a;
 		side->stop[a->device] = false;
 		side->ready_ns[a->device] = a->job == VMIG_JOB_STATE ? sim->now + sim->slow_ns : 0;
@@ -330,7 +337,7 @@ static void act(struct sim *sim, int s, const struct vmig_core_action *a)
 		side->events++;
 		break;
 	case VMIG_ACT_FINISH:
-		ck_assert(!side->finished);
+		HOLDS(!side->finished);
 		side->finished = true;
 		side->down = true;
 		break;
@@ -364,12 +371,12 @@ static void do_state(struct sim *sim, int s, struct sim_device *d, const struct 
 	uint32_t next, at = d->state;
 
 	/* What is stopped at a destination may be an earlier source, whose device runs elsewhere. */
-	ck_assert_msg(s == 0 || !starts || at != VMIG_STATE_STOP || sim->side[s].core.committed ||
-			      sim->side[s].core.config.resolve,
-		      "a stopped destination is run before the commit");
+	MUST(s == 0 || !starts || at != VMIG_STATE_STOP || sim->side[s].core.committed ||
+		     sim->side[s].core.config.resolve,
+	     "a stopped destination is run before the commit");
 	while (at != a->target) {
-		ck_assert_msg(!vmig_state_next(d->features, at, a->target, &next), "%s to %s is no way",
-			      vmig_state_name(at), vmig_state_name(a->target));
+		MUST(!vmig_state_next(d->features, at, a->target, &next), "%s to %s is no way",
+		     vmig_state_name(at), vmig_state_name(a->target));
 		at = next;
 	}
 	d->state = a->target;
@@ -385,7 +392,7 @@ static void do_pump(struct sim *sim, int s, uint32_t i, uint64_t budget, struct 
 	uint64_t all = d->initial + d->dirty + (last ? d->rest : 0);
 	struct sim_message m = { .type = VMIG_RECORD_DATA, .device = i };
 
-	ck_assert(last || d->state == VMIG_STATE_PRE_COPY || d->state == VMIG_STATE_PRE_COPY_P2P);
+	HOLDS(last || d->state == VMIG_STATE_PRE_COPY || d->state == VMIG_STATE_PRE_COPY_P2P);
 	m.data = sim->side[s].stop[i] ? all / 2 : MIN(all, budget);
 	sim->now += m.data; /* 1 GB/s */
 	if (m.data) {
@@ -505,7 +512,7 @@ static void end_job(struct sim *sim, int s, uint32_t i)
 	sim->ran |= s == DESTINATION && ev.job == VMIG_JOB_STATE && !side->core.config.resolve &&
 		    (side->pending[i].target == VMIG_STATE_RUNNING ||
 		     side->pending[i].target == VMIG_STATE_RUNNING_P2P);
-	ck_assert_msg(!sim->ran || !sim->must_give, "it is run though a device of it has gone");
+	MUST(!sim->ran || !sim->must_give, "it is run though a device of it has gone");
 	if (side->real[i].gone)
 		nobody_answers(sim, s, i, &ev);
 	else if (fault_now(sim, SIM_JOB_FAILS, SIM_JOB_TO_ERROR))
@@ -542,7 +549,7 @@ static void take_data(struct sim *sim, struct sim_side *side, const struct sim_m
 
 	if (side->discard || fault_now(sim, SIM_DATA_VANISH, SIM_DATA_VANISH))
 		return;
-	ck_assert(d->gone || d->state == VMIG_STATE_RESUMING);
+	HOLDS(d->gone || d->state == VMIG_STATE_RESUMING);
 	d->sent += m->data;
 	d->chain = vmig_digest_chain(d->chain, m->data, m->device);
 	side->bytes += m->data;
@@ -893,7 +900,7 @@ void sim_resolve(struct sim *sim)
 		new_process(sim, s);
 		start(sim, s);
 		while (!sim->side[s].finished)
-			ck_assert(resolve_step(sim, s) && ++steps < 2000);
+			HOLDS(resolve_step(sim, s) && ++steps < 2000);
 	}
 	if (sim->late.ask)
 		swap(sim, &sim->late);
@@ -918,11 +925,10 @@ void sim_run(struct sim *sim)
 		/* A save that failed leaves no file, and nobody to restore it. */
 		if (sim->one_way && sim->side[SOURCE].finished && sim->side[SOURCE].core.result.outcome)
 			sim->side[DESTINATION].dead = true;
-		ck_assert_msg((moved || over(sim)) && sim->step < 20000,
-			      "it does not end: stages %s and %s, phases %d and %d, step %u",
-			      vmig_stage_name(sim->side[0].core.stage),
-			      vmig_stage_name(sim->side[1].core.stage), sim->side[0].core.phase,
-			      sim->side[1].core.phase, sim->step);
+		MUST((moved || over(sim)) && sim->step < 20000,
+		     "it does not end: stages %s and %s, phases %d and %d, step %u",
+		     vmig_stage_name(sim->side[0].core.stage), vmig_stage_name(sim->side[1].core.stage),
+		     sim->side[0].core.phase, sim->side[1].core.phase, sim->step);
 	}
 }
 
@@ -950,27 +956,27 @@ static void check_source(const struct sim *sim)
 	const struct vmig_migrate_result *r = &s->core.result;
 	bool kept = s->core.config.keep_source;
 
-	ck_assert_int_eq(r->outcome == VMIG_DONE, r->code == 0);
-	ck_assert_int_eq(r->outcome == VMIG_DONE, r->reason[0] == '\0');
+	HOLDS((r->outcome == VMIG_DONE) == (r->code == 0));
+	HOLDS((r->outcome == VMIG_DONE) == (r->reason[0] == '\0'));
 	switch (r->outcome) {
 	case VMIG_DONE:
-		ck_assert(kept ? sim_all_in(s, sim->n, VMIG_STATE_RUNNING) : !any_runs(sim, SOURCE));
-		ck_assert_int_eq(s->resumed, kept ? s->quiesced : 0);
+		HOLDS(kept ? sim_all_in(s, sim->n, VMIG_STATE_RUNNING) : !any_runs(sim, SOURCE));
+		HOLDS((s->resumed) == (kept ? s->quiesced : 0));
 		break;
 	case VMIG_BAD_INPUT:
-		ck_assert_int_eq(r->stage, VMIG_STAGE_HELLO);
-		ck_assert(sim_all_in(s, sim->n, VMIG_STATE_RUNNING));
+		HOLDS((r->stage) == (VMIG_STAGE_HELLO));
+		HOLDS(sim_all_in(s, sim->n, VMIG_STATE_RUNNING));
 		break;
 	case VMIG_NOT_DONE:
-		ck_assert_msg(sim_all_in(s, sim->n, VMIG_STATE_RUNNING), "%s", r->reason);
-		ck_assert_int_le(s->resumed, s->quiesced);
+		MUST(sim_all_in(s, sim->n, VMIG_STATE_RUNNING), "%s", r->reason);
+		HOLDS((s->resumed) <= (s->quiesced));
 		break;
 	case VMIG_IN_DOUBT:
-		ck_assert(sim->faulty_device || (s->core.promised && !any_runs(sim, SOURCE)));
-		ck_assert_int_eq(s->resumed, 0);
+		HOLDS(sim->faulty_device || (s->core.promised && !any_runs(sim, SOURCE)));
+		HOLDS((s->resumed) == (0));
 		break;
 	case VMIG_SOURCE_LOST:
-		ck_assert(!sim_all_in(s, sim->n, VMIG_STATE_RUNNING) && sim->faulty_device);
+		HOLDS(!sim_all_in(s, sim->n, VMIG_STATE_RUNNING) && sim->faulty_device);
 		break;
 	default:
 		ck_abort_msg("the source says %d: %s", r->outcome, r->reason);
@@ -982,17 +988,17 @@ static void check_destination(const struct sim *sim)
 	const struct sim_side *d = &sim->side[DESTINATION];
 	const struct vmig_migrate_result *r = &d->core.result;
 
-	ck_assert_int_eq(r->outcome == VMIG_DONE, r->code == 0);
-	ck_assert_int_eq(d->started, r->outcome == VMIG_DONE);
+	HOLDS((r->outcome == VMIG_DONE) == (r->code == 0));
+	HOLDS((d->started) == (r->outcome == VMIG_DONE));
 	if (r->outcome == VMIG_DONE)
-		ck_assert(sim_all_in(d, sim->n, VMIG_STATE_RUNNING));
+		HOLDS(sim_all_in(d, sim->n, VMIG_STATE_RUNNING));
 	else if (r->outcome == VMIG_IN_DOUBT)
-		ck_assert(sim->owned && sim_all_in(d, sim->n, VMIG_STATE_STOP));
+		HOLDS(sim->owned && sim_all_in(d, sim->n, VMIG_STATE_STOP));
 	else if (r->outcome == VMIG_SOURCE_LOST)
-		ck_assert(sim->faulty_device && d->core.promised);
+		HOLDS(sim->faulty_device && d->core.promised);
 	else if (!sim->faulty_device)
 		/* Blank: never touched, or reset. */
-		ck_assert_msg(sim_all_in(d, sim->n, VMIG_STATE_RUNNING), "%s", r->reason);
+		MUST(sim_all_in(d, sim->n, VMIG_STATE_RUNNING), "%s", r->reason);
 }
 
 void sim_check(struct sim *sim)
@@ -1004,11 +1010,11 @@ void sim_check(struct sim *sim)
 	if (!d->dead)
 		check_destination(sim);
 	if (sim->fault_done && (sim->fault == SIM_DATA_VANISH || sim->fault == SIM_WRONG_RECORD))
-		ck_assert_int_eq(d->core.result.outcome, VMIG_BAD_INPUT);
+		HOLDS((d->core.result.outcome) == (VMIG_BAD_INPUT));
 	if (s->dead || d->dead)
 		return;
 	if (s->core.result.outcome == VMIG_DONE && !sim->one_way)
-		ck_assert_int_eq(d->core.result.outcome, VMIG_DONE);
+		HOLDS((d->core.result.outcome) == (VMIG_DONE));
 	if (d->core.result.outcome == VMIG_DONE && !sim->one_way)
-		ck_assert(s->core.result.outcome == VMIG_DONE || s->core.result.outcome == VMIG_IN_DOUBT);
+		HOLDS(s->core.result.outcome == VMIG_DONE || s->core.result.outcome == VMIG_IN_DOUBT);
 }

