@@ -264,6 +264,12 @@ t_a_device_is_taken_from_a_frozen_user() {
 	expect 0 "$VMIG" info vfio-user:a
 	stop a
 }
+t_resolve_takes_a_device_from_a_frozen_user() {
+	serve a $NIC
+	hold a
+	refused 1 'carries an identity' "$VMIG" owner resolve vfio-user:a
+	stop a
+}
 t_a_plain_server_keeps_its_user() {
 	serve a $NIC --plain
 	hold a

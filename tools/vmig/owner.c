@@ -208,17 +208,20 @@ static void unit_done(struct unit *u)
 	free(u->given);
 }
 
+/* From whoever has them: a user that is frozen could go on at any moment, with a command of before. */
 static int unit_open(struct unit *u, const struct tool_options *o)
 {
+	struct tool_options taking = *o;
 	int r = tool_store_name(o->as, u->names[0], true, u->me);
 
 	if (!r)
 		r = tool_store_ids(o->id, u->n, &u->given);
+	taking.take = true;
 	u->devices = calloc(u->n, sizeof(*u->devices));
 	if (!r && !u->devices)
 		r = tool_fail(VMIG_NOT_DONE, "out of memory");
 	for (uint32_t i = 0; i < u->n && !r; i++)
-		r = tool_device_take(u->names[i], o, &u->devices[i]);
+		r = tool_device_take(u->names[i], &taking, &u->devices[i]);
 	return r;
 }
 
@@ -395,8 +398,8 @@ const struct tool_verb tool_owner = {
 	.words = "show|resolve [WORD...]",
 	.about = "who owns devices, by the record; bring in order what a crash has left",
 	.more = "show [UUID...]: the records of these devices, or all.\n"
-		"resolve DEVICE...: the unit of a migration that was cut short, on its own host. The record "
-		"decides: they run\n"
+		"resolve DEVICE...: the unit of a migration that was cut short, on its own host; taken from "
+		"whoever uses them. The record decides: they run\n"
 		"here, or what is here is reset, or it is kept and why. Nothing is guessed: if the record "
 		"cannot be asked, or\n"
 		"does not fit, nothing is changed, and the exit status is 3.\n"
@@ -408,8 +411,7 @@ const struct tool_verb tool_owner = {
 		"what it did since is\n"
 		"lost; if it still runs, there are two.",
 	.example = "vmig owner resolve vfio-user:/run/nic.sock",
-	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_OWNER | TOOL_OPT_TAKE |
-		   TOOL_OPT_LOST,
+	.options = TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_OWNER | TOOL_OPT_LOST,
 	.min_words = 1,
 	.run = run,
 };
