@@ -140,6 +140,15 @@ void cluster_kill(struct cluster *c, int i)
 	c->pid[i] = 0;
 }
 
+void cluster_stop(struct cluster *c, int i)
+{
+	int status;
+
+	kill(c->pid[i], SIGSTOP);
+	ck_assert_int_eq(waitpid(c->pid[i], &status, WUNTRACED), c->pid[i]);
+	ck_assert(WIFSTOPPED(status));
+}
+
 void cluster_end(struct cluster *c)
 {
 	char command[128];

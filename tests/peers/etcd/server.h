@@ -21,6 +21,8 @@ void cluster_start(struct cluster *c, int n);
 /** One of them, which has run before. */
 void cluster_start_one(struct cluster *c, int i);
 void cluster_kill(struct cluster *c, int i);
+/** Freeze it: none of its threads runs any more. SIGCONT lets it go on. */
+void cluster_stop(struct cluster *c, int i);
 void cluster_wait(const struct cluster *c);
 /** Stop all, and remove the folder. */
 void cluster_end(struct cluster *c);

@@ -336,7 +336,7 @@ TEST(a_stopped_etcd_leaves_a_swap_in_doubt_and_takes_it_when_it_goes_on)
 	r = create(owner, 1);
 	next = raised(&r);
 	is = read_one(hasty, 1); /* it is connected */
-	kill(c.pid[0], SIGSTOP);
+	cluster_stop(&c, 0);
 	ck_assert_int_eq(vmig_owner_swap(hasty, &r, &next, 1, NULL), -EINPROGRESS);
 	ck_assert_int_eq(vmig_owner_read(hasty, &device, 1, &is, NULL), -ETIMEDOUT);
 	kill(c.pid[0], SIGCONT);
@@ -429,7 +429,7 @@ TEST(a_cluster_decides_by_majority)
 	is = read_one(owner, 1);
 	next = raised(&r);
 	ck_assert_int_eq(swap(owner, &r, &next, 1), 0);
-	kill(c.pid[1], SIGSTOP);
+	cluster_stop(&c, 1);
 	hasty = open_url(cluster_url(&c, url), 1000);
 	ck_assert_int_lt(vmig_owner_read(hasty, &device, 1, &is, NULL), 0);
 	r = next;
