@@ -194,7 +194,7 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-	static void (*const groups[])(void) = { bench_data,    bench_tcp,   bench_tls,
+	static void (*const groups[])(void) = { bench_data,    bench_tcp,   bench_many,  bench_tls,
 						bench_latency, bench_local, bench_memory };
 	const char *json = NULL;
 	bool whole = true;
