@@ -206,6 +206,8 @@ void vmig_driver_open_more(struct vmig_driver *driver)
 		vmig_driver_lost(driver, r, text, 0);
 		driver->n_conns = 1;
 	}
+	/* Behind it something else comes over the same connection at once. */
+	first->out.ends_more = driver->n_conns == 1 && !driver->pace.bandwidth;
 	for (uint32_t i = 0; driver->source && i < driver->n_conns; i++)
 		if (driver->conns[i])
 			vmig_out_peer(&driver->conns[i]->out, first->in.decoder.head.minor,
@@ -235,16 +237,15 @@ static bool all_ended(const struct vmig_core *core)
 	return true;
 }
 
-bool vmig_driver_may_take(const struct vmig_driver *driver, const struct vmig_conn *conn)
+bool vmig_driver_may_take(const struct vmig_driver *driver, uint32_t index, uint32_t type)
 {
 	const struct vmig_core *core = &driver->core;
-	uint32_t type = conn->inbox.record.type;
 
 	if (!vmig_core_wants_record(core, type))
 		return false;
 	if (driver->source || core->phase != VMIG_PHASE_GO)
 		return true;
-	if (conn->index)
+	if (index)
 		return core->stage >= VMIG_STAGE_SWITCHOVER;
 	return type != VMIG_RECORD_FIN || driver->n_conns == 1 || all_ended(core);
 }

@@ -57,7 +57,7 @@ static bool record_waits(struct vmig_driver *driver)
 
 	pthread_mutex_lock(&driver->lock);
 	/* But not for what other connections still have to bring. */
-	waits = first->inbox.full && (vmig_driver_may_take(driver, first) ||
+	waits = first->inbox.full && (vmig_driver_may_take(driver, 0, first->inbox.record.type) ||
 				      !vmig_core_wants_record(&driver->core, first->inbox.record.type));
 	pthread_mutex_unlock(&driver->lock);
 	return waits;
@@ -123,16 +123,41 @@ static bool lost_due(const struct vmig_driver *driver)
 	return f->set && !f->told && (!f->wait_ns || driver->receiver_ended || vmig_now_ns() >= f->wait_ns);
 }
 
-enum found { NOTHING, JOB_ENDED, ANSWERED, RECORD, DATA_FAULT, LOST };
+enum found { NOTHING, JOB_ENDED, ANSWERED, DEVICE_END, RECORD, DATA_FAULT, LOST };
 
 /* Under the lock: a connection whose record the core may have; NULL: there is none. */
 static struct vmig_conn *full_inbox(struct vmig_driver *driver)
 {
 	for (uint32_t i = 0; i < driver->n_conns; i++)
 		if (driver->conns[i] && driver->conns[i]->inbox.full &&
-		    vmig_driver_may_take(driver, driver->conns[i]))
+		    vmig_driver_may_take(driver, i, driver->conns[i]->inbox.record.type))
 			return driver->conns[i];
 	return NULL;
+}
+
+/* Under the lock: before what came after it. */
+static bool end_waits(struct vmig_driver *driver, struct vmig_core_event *ret)
+{
+	for (uint32_t i = 0; i < driver->n; i++) {
+		struct vmig_worker *w = &driver->workers[i];
+
+		if (!w->end_waits ||
+		    !vmig_driver_may_take(driver, i % driver->n_conns, VMIG_RECORD_DEVICE_END))
+			continue;
+		w->end_waits = false;
+		*ret = (struct vmig_core_event){
+			.kind = VMIG_EV_RECORD,
+			.type = VMIG_RECORD_DEVICE_END,
+			.device = i,
+			.payload = w->end_payload,
+			.payload_len = w->end_len,
+			.length = w->length,
+			.chain = w->chain,
+			.attempt = driver->conns[0]->in.decoder.head.attempt,
+		};
+		return true;
+	}
+	return false;
 }
 
 /* Under the lock: what is there to be told to the core? @ret gets a copy; a text stays valid until its owner's next task. */
@@ -159,6 +184,8 @@ static enum found look(struct vmig_driver *driver, struct vmig_core_event *ret, 
 						 .text = data->text };
 		return DATA_FAULT;
 	}
+	if (end_waits(driver, ret))
+		return DEVICE_END;
 	*ret_conn = full_inbox(driver);
 	if (*ret_conn)
 		return RECORD;

@@ -24,6 +24,7 @@
 #include "engine/out.h"
 
 #define VMIG_DRIVER_TEXT 256
+#define VMIG_DRIVER_END  16u /* bytes of a DEVICE_END that mean something */
 
 struct vmig_driver;
 
@@ -58,6 +59,12 @@ struct vmig_worker {
 	struct vmig_session *session;
 	uint64_t length, chain; /* of the data sent or received; whoever uses the session */
 	bool data_ended;        /* destination: DEVICE_END has come; the receiver's own */
+
+	/* Its DEVICE_END, for the caller's thread: the one record that nobody waits for. Of many devices they come at once, and each
+	 * would wake two threads. Under driver->lock. */
+	bool end_waits;
+	uint8_t end_payload[VMIG_DRIVER_END];
+	uint32_t end_len;
 };
 
 /** A fault that a thread reports to the caller's thread. */
@@ -145,8 +152,8 @@ void vmig_driver_open_more(struct vmig_driver *driver);
 /** A record that concerns the other connections, too: MARK before INITIAL, PROGRESS. Before it goes over the first. */
 int vmig_driver_send_beside(struct vmig_driver *driver, const struct vmig_record *record,
 			    const void *payload);
-/** May the record that waits in @conn's inbox be given to the core now? */
-bool vmig_driver_may_take(const struct vmig_driver *driver, const struct vmig_conn *conn);
+/** May a record of @type that came over connection @index be given to the core now? */
+bool vmig_driver_may_take(const struct vmig_driver *driver, uint32_t index, uint32_t type);
 /** Is a connection lost and being waited for? That is said once, and is not the peer's silence. */
 bool vmig_driver_note_away(struct vmig_driver *driver);
 /** Once the devices stop, or it will not happen, a lost connection is not waited for. */

@@ -185,7 +185,8 @@ int vmig_out_control(struct vmig_out *out, const struct vmig_record *record, con
 	out->controls--;
 	out->busy = true;
 	pthread_mutex_unlock(&out->lock);
-	r = put(out, &whole, &iov, record->length ? 1 : 0, false);
+	r = put(out, &whole, &iov, record->length ? 1 : 0,
+		record->type == VMIG_RECORD_DEVICE_END && out->ends_more);
 	pthread_mutex_lock(&out->lock);
 	give_turn(out, out->keeper != VMIG_RECORD_ALL);
 	pthread_mutex_unlock(&out->lock);

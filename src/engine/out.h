@@ -63,8 +63,9 @@ struct vmig_out {
 	bool owes;       /* the trailer of what was sent last */
 	uint8_t trailer[VMIG_STREAM_TRAILER_LEN];
 
-	size_t piece;  /* of data: vmig_out_peer() */
-	bool trailers; /* the peer takes digests after their data */
+	size_t piece;   /* of data: vmig_out_peer() */
+	bool trailers;  /* the peer takes digests after their data */
+	bool ends_more; /* behind a DEVICE_END something follows soon */
 };
 
 void vmig_out_init(struct vmig_out *out, struct vmig_channel *channel, uint64_t bandwidth);

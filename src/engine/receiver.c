@@ -102,6 +102,24 @@ static int settle(struct vmig_conn *conn, const struct vmig_record *record)
 	return 0;
 }
 
+/* The first one of a device goes to the caller's thread without waiting for it. */
+static bool take_end(struct vmig_conn *conn, const struct vmig_record *record)
+{
+	struct vmig_driver *driver = conn->driver;
+	struct vmig_worker *w = record->device < driver->n ? &driver->workers[record->device] : NULL;
+
+	if (driver->source || record->type != VMIG_RECORD_DEVICE_END || !w || w->data_ended)
+		return false;
+	(void)settle(conn, record);
+	pthread_mutex_lock(&driver->lock);
+	w->end_len = MIN(record->length, VMIG_DRIVER_END);
+	memcpy(w->end_payload, conn->control, w->end_len);
+	w->end_waits = true;
+	pthread_cond_signal(&driver->main_wake);
+	pthread_mutex_unlock(&driver->lock);
+	return true;
+}
+
 static void take_mark(struct vmig_conn *conn, const struct vmig_record *record)
 {
 	flush_all(conn);
@@ -139,6 +157,8 @@ static int take_control(struct vmig_conn *conn, const struct vmig_record *record
 	if (conn->index && record->type == VMIG_RECORD_PROGRESS)
 		return vmig_intake_skip(&conn->in, error);
 	r = vmig_intake_payload(&conn->in, &iov, 1, error);
+	if (!r && take_end(conn, record))
+		return 0;
 	if (!r && record->type == VMIG_RECORD_MARK)
 		take_mark(conn, record);
 	else if (!r)
