@@ -304,7 +304,7 @@ TEST(a_migration_that_fails_leaves_the_memory_to_its_user)
 	end_close(&b);
 }
 
-HARNESS("memory-move", T(memory_moves_with_the_devices_that_write_to_it),
-	T(where_nobody_tracks_all_is_sent_when_all_have_stopped_and_that_is_said),
-	T(memory_of_another_layout_is_refused_before_anything_moves),
-	T(a_migration_that_fails_leaves_the_memory_to_its_user))
+HARNESS("memory-move", T_SLOW(memory_moves_with_the_devices_that_write_to_it, 90),
+	T_SLOW(where_nobody_tracks_all_is_sent_when_all_have_stopped_and_that_is_said, 90),
+	T_SLOW(memory_of_another_layout_is_refused_before_anything_moves, 90),
+	T_SLOW(a_migration_that_fails_leaves_the_memory_to_its_user, 90))
