@@ -286,18 +286,24 @@ class EtcdStore:
     kind = "etcd"
 
     def __init__(self, folder):
+        self.alarmed = False
+        for turn in range(5):  # another may have taken a port meanwhile
+            self.start(os.path.join(folder, f"etcd.{turn}"))
+            if wait_for(lambda: self.popen.poll() is not None or self.answers(), 30, 0.05) and self.popen.poll() is None:
+                return
+            self.close()
+        raise RuntimeError("etcd does not start")
+
+    def start(self, folder):
         client, peer = free_ports(2)
         self.base = f"http://127.0.0.1:{client}"
         self.url = "etcd:" + self.base
-        with open(os.path.join(folder, "etcd.log"), "wb") as log:
+        with open(folder + ".log", "wb") as log:
             self.popen = subprocess.Popen(
-                ["etcd", "--name", "m", "--data-dir", os.path.join(folder, "etcd"), "--listen-client-urls", self.base,
+                ["etcd", "--name", "m", "--data-dir", folder, "--listen-client-urls", self.base,
                  "--advertise-client-urls", self.base, "--listen-peer-urls", f"http://127.0.0.1:{peer}",
                  "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}", "--initial-cluster",
                  f"m=http://127.0.0.1:{peer}", "--unsafe-no-fsync", "--log-level", "error"], stdout=log, stderr=log)
-        self.alarmed = False
-        if not wait_for(self.answers, 30, 0.05):
-            raise RuntimeError("etcd does not start")
 
     def ask(self, path, body):
         request = urllib.request.Request(self.base + path, json.dumps(body).encode())
