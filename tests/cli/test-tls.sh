@@ -150,6 +150,17 @@ t_one_end_that_compresses_alone() {
 	moved
 	has there.err 'the other end compresses, which was not asked for here'
 }
+t_all_layers_at_once() {
+	key
+	serve a nic,state=4M,dirty-rate=1M/s
+	bg there "$VMIG" receive tcp:127.0.0.1:0 model:nic,state=4M --tls-psk psk --compress --reconnect=20s $WORK
+	line there '^listening: '
+	expect 0 "$VMIG" send vfio-user:a "${REPLY#listening: }" --tls-psk psk --compress --reconnect=20s --connections 3 $WORK \
+		--bandwidth 40M/s --x-channel-fault cut=3000,cut=6000,corrupt=4000,drop=5000,cut=7000
+	ended there 0
+	has there.out '^workload .*none lost'
+	in_state vfio-user:a stop
+}
 t_faults_on_purpose() {
 	local fault
 	key
