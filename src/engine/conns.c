@@ -98,7 +98,9 @@ static int dial(struct vmig_driver *driver, uint32_t index)
 	memcpy(conn->out.attempt, first->out.attempt, sizeof(conn->out.attempt));
 	vmig_channel_set_timeout(channel, timeout_ms(driver));
 	driver->conns[index] = conn;
-	return send_join(conn);
+	r = send_join(conn);
+	/* The other end says nothing over it, but who does not read does not find that it is lost. */
+	return r ? r : vmig_conn_start(conn);
 }
 
 static int dial_all(struct vmig_driver *driver)

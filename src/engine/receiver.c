@@ -296,12 +296,12 @@ void *vmig_receiver_run(void *arg)
 	struct vmig_driver *driver = conn->driver;
 	struct vmig_error error = { 0 };
 	struct vmig_record record;
-	bool last = false;
+	bool last = false, says_nothing = driver->source && conn->index;
 	int r = 0;
 
 	while (!last && !r) {
 		r = vmig_intake_next(&conn->in, &record, &error);
-		if (r <= 0)
+		if (r <= 0 || says_nothing)
 			break;
 		last = is_last(driver, &record);
 		if (record.type == VMIG_RECORD_DATA)
@@ -311,7 +311,8 @@ void *vmig_receiver_run(void *arg)
 		else
 			r = vmig_intake_skip(&conn->in, &error);
 	}
-	if (!last)
+	/* Whether it was still needed, the next that is sent will tell. */
+	if (!last && !says_nothing)
 		vmig_driver_lost(driver, r, r ? error.text : NULL, 0);
 	pthread_mutex_lock(&driver->lock);
 	driver->receiver_ended |= !conn->index;

@@ -150,17 +150,23 @@ t_one_end_that_compresses_alone() {
 	moved
 	has there.err 'the other end compresses, which was not asked for here'
 }
-t_all_layers_at_once() {
+# All faults come before the devices stop: a loss after that leads back, as it should. (What is compressed is soon over.)
+all_layers() { # FAULTS OPTION...
+	local faults=$1 to
+	shift
 	key
 	serve a nic,state=4M,dirty-rate=1M/s
-	bg there "$VMIG" receive tcp:127.0.0.1:0 model:nic,state=4M --tls-psk psk --compress --reconnect=20s $WORK
+	bg there "$VMIG" receive tcp:127.0.0.1:0 model:nic,state=4M --tls-psk psk --reconnect=20s $WORK "$@"
 	line there '^listening: '
-	expect 0 "$VMIG" send vfio-user:a "${REPLY#listening: }" --tls-psk psk --compress --reconnect=20s --connections 3 $WORK \
-		--bandwidth 40M/s --x-channel-fault cut=3000,cut=6000,corrupt=4000,drop=5000,cut=7000
+	to=${REPLY#listening: }
+	expect 0 "$VMIG" send vfio-user:a "$to" --tls-psk psk --reconnect=20s --connections 3 $WORK \
+		--bandwidth 40M/s --x-channel-fault "$faults" "$@"
 	ended there 0
 	has there.out '^workload .*none lost'
 	in_state vfio-user:a stop
 }
+t_a_session_in_tls_outlives_its_connections() { all_layers cut=3000,cut=6000,corrupt=4000,drop=5000,cut=7000; }
+t_all_layers_at_once() { all_layers cut=2000 --compress; }
 t_faults_on_purpose() {
 	local fault
 	key
