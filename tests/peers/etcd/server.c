@@ -64,12 +64,19 @@ __attribute__((noreturn)) static void be_etcd(const struct cluster *c, int i)
 	snprintf(name, sizeof(name), "m%d", i);
 	snprintf(dir, sizeof(dir), "%s/m%d", c->folder, i);
 	snprintf(log, sizeof(log), "%s/m%d.log", c->folder, i);
-	snprintf(client, sizeof(client), "http://127.0.0.1:%u", c->client[i]);
+	snprintf(client, sizeof(client), "%s://127.0.0.1:%u", c->tls ? "https" : "http", c->client[i]);
 	snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", c->peer[i]);
 	members(c, all, sizeof(all));
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (!freopen(log, "a", stderr) || !freopen(log, "a", stdout))
 		_exit(126);
+	if (c->tls) {
+		/* Of the environment, as everything that is not on its command line. */
+		setenv("ETCD_CERT_FILE", "cert.pem", 1);
+		setenv("ETCD_KEY_FILE", "key.pem", 1);
+		if (chdir(c->folder))
+			_exit(126);
+	}
 	execlp("etcd", "etcd", "--name", name, "--data-dir", dir, "--listen-client-urls", client,
 	       "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls",
 	       peer, "--initial-cluster", all, "--heartbeat-interval", "50", "--election-timeout", "500",
@@ -90,8 +97,13 @@ const char *cluster_url(const struct cluster *c, char ret[256])
 	int len = snprintf(ret, 256, "etcd:");
 
 	for (int i = 0; i < c->n; i++)
-		len += snprintf(ret + len, 256 - (size_t)len, "%s127.0.0.1:%u", i ? "," : "http://",
+		len += snprintf(ret + len, 256 - (size_t)len, "%s127.0.0.1:%u",
+				i        ? ","
+				: c->tls ? "https://"
+					 : "http://",
 				c->client[i]);
+	if (c->tls)
+		snprintf(ret + len, 256 - (size_t)len, "?ca=%s/ca.pem", c->folder);
 	return ret;
 }
 
@@ -117,20 +129,54 @@ void cluster_wait(const struct cluster *c)
 	vmig_owner_close(owner);
 }
 
-void cluster_start(struct cluster *c, int n)
+static void start(struct cluster *c)
+{
+	for (int i = 0; i < c->n; i++) {
+		c->client[i] = free_port();
+		c->peer[i] = free_port();
+	}
+	for (int i = 0; i < c->n; i++)
+		cluster_start_one(c, i);
+	cluster_wait(c);
+}
+
+static void prepare(struct cluster *c, int n)
 {
 	*c = (struct cluster){ .n = n };
 	if (system("etcd --version >/dev/null 2>&1"))
 		harness_skip("etcd is not installed");
 	snprintf(c->folder, sizeof(c->folder), "/tmp/vmig-test-etcd.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(c->folder));
-	for (int i = 0; i < n; i++) {
-		c->client[i] = free_port();
-		c->peer[i] = free_port();
-	}
-	for (int i = 0; i < n; i++)
-		cluster_start_one(c, i);
-	cluster_wait(c);
+}
+
+void cluster_start(struct cluster *c, int n)
+{
+	prepare(c, n);
+	start(c);
+}
+
+void cluster_start_tls(struct cluster *c)
+{
+	static const char make[] =
+		"cd '%s' && exec >certtool.log 2>&1 && set -e\n"
+		"printf 'cn = a CA\\nca\\ncert_signing_key\\n' >ca.cfg\n"
+		"printf 'cn = an etcd\\nip_address = "
+		"127.0.0.1\\ntls_www_server\\ntls_www_client\\nsigning_key\\n' >cert.cfg\n"
+		"certtool --generate-privkey --key-type ecdsa --outfile ca-key.pem\n"
+		"certtool --generate-self-signed --load-privkey ca-key.pem --template ca.cfg --outfile "
+		"ca.pem\n"
+		"certtool --generate-privkey --key-type ecdsa --no-text --outfile key.pem\n"
+		"certtool --generate-certificate --load-privkey key.pem --load-ca-certificate ca.pem "
+		"--load-ca-privkey ca-key.pem --template cert.cfg --outfile cert.pem\n";
+	char command[2048];
+
+	if (system("certtool --version >/dev/null 2>&1"))
+		harness_skip("certtool is not installed");
+	prepare(c, 1);
+	snprintf(command, sizeof(command), make, c->folder);
+	ck_assert_int_eq(system(command), 0);
+	c->tls = true;
+	start(c);
 }
 
 void cluster_kill(struct cluster *c, int i)

@@ -3,6 +3,7 @@
 #ifndef VMIG_TESTS_ETCD_SERVER_H
 #define VMIG_TESTS_ETCD_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -12,12 +13,15 @@
 struct cluster {
 	char folder[64];
 	int n;
+	bool tls; /* a certificate for 127.0.0.1, by a CA whose own is FOLDER/ca.pem */
 	uint16_t client[SERVERS_MAX], peer[SERVERS_MAX];
 	pid_t pid[SERVERS_MAX]; /* 0: it does not run */
 };
 
 /** Wait until it answers. Skips the test if there is no etcd. */
 void cluster_start(struct cluster *c, int n);
+/** One that speaks TLS. Skips the test if there is no certtool, too. */
+void cluster_start_tls(struct cluster *c);
 /** One of them, which has run before. */
 void cluster_start_one(struct cluster *c, int i);
 void cluster_kill(struct cluster *c, int i);
@@ -26,7 +30,7 @@ void cluster_stop(struct cluster *c, int i);
 void cluster_wait(const struct cluster *c);
 /** Stop all, and remove the folder. */
 void cluster_end(struct cluster *c);
-/** "etcd:http://127.0.0.1:PORT[,...]" of all, into @ret. */
+/** "etcd:http://127.0.0.1:PORT[,...]" of all, into @ret; with ?ca= by TLS. */
 const char *cluster_url(const struct cluster *c, char ret[256]);
 
 /** A request to the first one's gateway, which must be taken. */

@@ -481,6 +481,35 @@ TEST(a_user_needs_its_password)
 	cluster_end(&c);
 }
 
+/* --- TLS ------------------------------------------------------------------------------------------ */
+
+TEST(by_tls_only_the_right_one_is_asked)
+{
+	struct cluster c;
+	struct vmig_owner *owner;
+	struct vmig_uuid device = some_uuid(1);
+	struct vmig_ownership none = { .device = some_uuid(1) }, r = some_record(1), is;
+	char url[256];
+
+	cluster_start_tls(&c);
+	owner = open_it(&c);
+	r = create(owner, 1);
+	is = read_one(owner, 1);
+	ck_assert(vmig_ownership_equal(&is, &r));
+	vmig_owner_close(owner);
+	/* The machine's own CAs do not know it; and "localhost" is not the name in its certificate. */
+	snprintf(url, sizeof(url), "etcd:https://127.0.0.1:%u", c.client[0]);
+	owner = open_url(url, 20000);
+	ck_assert_int_eq(vmig_owner_read(owner, &device, 1, &is, NULL), -EACCES);
+	ck_assert_int_eq(vmig_owner_swap(owner, &none, &r, 1, NULL), -EACCES); /* and was told nothing */
+	vmig_owner_close(owner);
+	snprintf(url, sizeof(url), "etcd:https://localhost:%u?ca=%s/ca.pem", c.client[0], c.folder);
+	owner = open_url(url, 20000);
+	ck_assert_int_eq(vmig_owner_read(owner, &device, 1, &is, NULL), -EACCES);
+	vmig_owner_close(owner);
+	cluster_end(&c);
+}
+
 /* --- how long it takes, for the record ---------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b)
@@ -550,4 +579,5 @@ HARNESS("etcd", T_SLOW(a_record_goes_there_and_back, 120), T_SLOW(a_swap_of_what
 	T_SLOW(a_stopped_etcd_leaves_a_swap_in_doubt_and_takes_it_when_it_goes_on, 120),
 	T_SLOW(a_killed_etcd_is_refused_at_once_and_has_lost_nothing, 120),
 	T_SLOW(an_answer_that_is_lost_is_not_a_loss, 120), T_SLOW(a_cluster_decides_by_majority, 180),
-	T_SLOW(a_user_needs_its_password, 120), T_SLOW(swaps_are_timed, 120))
+	T_SLOW(a_user_needs_its_password, 120), T_SLOW(by_tls_only_the_right_one_is_asked, 120),
+	T_SLOW(swaps_are_timed, 120))
