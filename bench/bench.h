@@ -82,6 +82,7 @@ extern struct settings settings;
 
 void bench_data(void);    /* save, restore */
 void bench_tcp(void);     /* tcp, save-file */
+void bench_chain(void);   /* chain */
 void bench_many(void);    /* many-* */
 void bench_tls(void);     /* tls */
 void bench_latency(void); /* region-read, report-* */

@@ -194,8 +194,8 @@ static void usage(void)
 
 int main(int argc, char **argv)
 {
-	static void (*const groups[])(void) = { bench_data,    bench_tcp,   bench_many,  bench_tls,
-						bench_latency, bench_local, bench_memory };
+	static void (*const groups[])(void) = { bench_data, bench_tcp,     bench_many,  bench_chain,
+						bench_tls,  bench_latency, bench_local, bench_memory };
 	const char *json = NULL;
 	bool whole = true;
 
