@@ -273,6 +273,19 @@ static bool stays_stopped(const struct vmig_core *core, uint32_t state)
 	return state == VMIG_STATE_STOP && !core->config.source && !core->own.mine;
 }
 
+/* Has one that was to be in its P2P state not got there? Then none may do DMA to it. */
+static bool one_is_stopped(const struct vmig_core *core)
+{
+	for (uint32_t i = 0; i < core->n; i++) {
+		const struct vmig_core_device *dev = &core->devices[i];
+		bool stopped = dev->state == VMIG_STATE_STOP || dev->state == VMIG_STATE_STOP_COPY;
+
+		if (dev->moved && vmig_has_p2p(dev) && stopped && !stays_stopped(core, dev->state))
+			return true;
+	}
+	return false;
+}
+
 static void back(struct vmig_core *core, uint32_t i, uint32_t step)
 {
 	struct vmig_core_device *dev = &core->devices[i];
@@ -291,7 +304,7 @@ static void back(struct vmig_core *core, uint32_t i, uint32_t step)
 	if (step == VMIG_BACK_P2P && vmig_has_p2p(dev) &&
 	    (state == VMIG_STATE_STOP || state == VMIG_STATE_PRE_COPY_P2P))
 		vmig_core_walk(core, i, VMIG_STATE_RUNNING_P2P, VMIG_STATE_NONE);
-	if (step == VMIG_BACK_RUN &&
+	if (step == VMIG_BACK_RUN && !(vmig_has_p2p(dev) && one_is_stopped(core)) &&
 	    (state == VMIG_STATE_STOP || state == VMIG_STATE_RUNNING_P2P || state == VMIG_STATE_PRE_COPY))
 		vmig_core_walk(core, i, VMIG_STATE_RUNNING, VMIG_STATE_NONE);
 }

@@ -64,7 +64,7 @@ static void check_barrier(struct vmig_sim *sim, uint32_t unit)
 		uint32_t a = VMIG_SIM_NONE, s = VMIG_SIM_NONE;
 
 		for (uint32_t i = 0; i < sim->config.devices; i++) {
-			bool p2p = (d[i].features & VMIG_MIGRATION_P2P) && !d[i].failed;
+			bool p2p = d[i].features & VMIG_MIGRATION_P2P;
 
 			a = p2p && active(&d[i]) ? i : a;
 			s = p2p && stopped(&d[i]) ? i : s;

@@ -19,7 +19,6 @@ static const struct vmig_sim_flow *flow_of(const struct vmig_sim *sim, uint32_t 
 static void blank(struct vmig_sim_device *d)
 {
 	d->state = VMIG_STATE_RUNNING;
-	d->failed = false;
 	memset(&d->tag.identity, 0, sizeof(d->tag.identity));
 	memset(&d->tag.attempt, 0, sizeof(d->tag.attempt));
 	memset(d->have, 0, sizeof(d->have));
@@ -200,7 +199,6 @@ static int step(struct vmig_sim *sim, uint32_t unit, uint32_t host, uint32_t i, 
 	else if (at == VMIG_STATE_RESUMING && !whole(sim, d))
 		return -EINVAL;
 	d->state = next;
-	d->failed &= !is_running(next);
 	if (is_running(next) && !is_running(at))
 		begin_running(sim, unit, host, i, d);
 	return 0;

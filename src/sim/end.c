@@ -210,7 +210,6 @@ static bool fails(struct vmig_sim *sim, struct vmig_sim_end *end, uint32_t i, st
 	ev->text = "it is broken";
 	if (error && (ev->job == VMIG_JOB_STATE || ev->job == VMIG_JOB_RESET || ev->job == VMIG_JOB_PUMP))
 		vmig_sim_device_error(sim, end->unit, end->host, i);
-	d->failed |= ev->job == VMIG_JOB_STATE;
 	ev->state = d->state;
 	ev->length = d->length;
 	ev->chain = d->chain;

@@ -95,7 +95,6 @@ struct vmig_sim_device {
 	struct vmig_tag tag;
 	uint32_t have[VMIG_SIM_CHUNKS]; /* the version of each chunk; 0: none */
 	uint32_t todo, first_pass;      /* bits: to be read; of these, initial data */
-	bool failed;                    /* its last transition has: where it is it did not choose */
 	uint64_t length, chain;         /* of the session */
 	double initial, dirty, rest;    /* fluid: bytes left */
 	uint64_t flowed_ns;
