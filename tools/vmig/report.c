@@ -109,14 +109,18 @@ static void draw_progress(const struct vmig_migrate_event *e)
 /* Tests hold a process just where a stage begins: VMIG_HOLD=STAGE[:SIDE] stops it there, until somebody sends SIGCONT. */
 static void hold(const struct tool_report *report, enum vmig_stage stage)
 {
+	static bool held;
 	const char *at = getenv("VMIG_HOLD");
 	size_t len = at ? strcspn(at, ":") : 0;
 	const char *name = vmig_stage_name(stage);
 
-	if (!at || strlen(name) != len || strncmp(at, name, len) != 0)
+	if (held || !at || strlen(name) != len || strncmp(at, name, len) != 0)
 		return;
-	if (!at[len] || !strcmp(at + len + 1, report->side))
-		raise(SIGSTOP);
+	if (at[len] && strcmp(at + len + 1, report->side) != 0)
+		return;
+	/* Once: a source in doubt comes to the same stage again. */
+	held = true;
+	raise(SIGSTOP);
 }
 
 void tool_report_event(const struct vmig_migrate_event *e, void *opaque)
