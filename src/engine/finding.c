@@ -12,6 +12,8 @@
 #include "engine/stages.h"
 
 #define WRITE_NS (2 * NS_PER_S)
+/* Nothing has been begun: a record that is away for so long is for the operator. */
+#define ASK_NS (5 * NS_PER_S)
 
 static bool runs(uint32_t state)
 {
@@ -434,7 +436,7 @@ static void ask(struct vmig_core *core)
 	if (nothing_to_resolve(core))
 		return;
 	core->own.at = VMIG_OWN_ASK;
-	vmig_own_patience(core, core->config.timeout_ns);
+	vmig_own_patience(core, MIN(core->config.timeout_ns, ASK_NS));
 	if (asks)
 		vmig_own_settle(core, NULL, false);
 	else if (!refuse_held(core))
