@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <vmig/device.h>
+#include <vmig/space.h>
 
 enum check_verdict {
 	CHECK_PASS,
@@ -42,6 +43,7 @@ const char *check_verdict_name(enum check_verdict verdict);
 #define CHECK_NEEDS_VALIDATES (1u << 9) /* no VMIG_TRAIT_LATE_VALIDATION */
 #define CHECK_NEEDS_SECOND    (1u << 10)
 #define CHECK_NEEDS_DAMAGE    (1u << 11) /* it loads bad data: into a kernel driver only if that was allowed */
+#define CHECK_NEEDS_WORK      (1u << 12) /* somebody who drives it */
 
 #define CHECK_CLAUSES_MAX 4
 #define CHECK_TEXT_MAX    512
@@ -66,14 +68,25 @@ struct check_clause {
 /** The rows of clauses.tsv; ends with a NULL id. */
 extern const struct check_clause check_clauses[];
 
+/** Who gives a device work, so that it does DMA. Calls as those of a workload: models/workload.h. */
+struct check_driver {
+	bool (*drives)(struct vmig_device *dev);
+	int (*start)(struct vmig_device *dev, struct vmig_space *space, void **ret);
+	int (*pause)(void *work);
+	int (*resume)(void *work);
+	void (*end)(void *work); /* the device must still be open, in RUNNING */
+};
+
 struct check_target {
 	/** 0 or a negative errno, with a sentence in @why. Called in the process of a check. */
 	int (*open)(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size);
 	void *opaque;
-	bool has_second; /* a device for what was saved */
-	bool dangerous;  /* what might crash a host is allowed */
-	bool kernel;     /* it is a driver of the kernel */
-	uint32_t timeout_ms;
+	const struct check_driver *driver; /* may be NULL */
+	bool has_second;                   /* a device for what was saved */
+	bool dangerous;                    /* what might crash a host is allowed */
+	bool kernel;                       /* it is a driver of the kernel */
+	uint32_t timeout_ms;               /* of a check; 20,000 */
+	uint32_t patience_ms;              /* to wait for a device at work to do something; 8,000 */
 };
 
 struct check_result {

@@ -19,6 +19,8 @@ struct check_context {
 	struct vmig_device *dev; /* in RUNNING */
 	struct vmig_device_info info;
 	struct vmig_device *second; /* NULL until check_second() */
+	struct vmig_space *space;   /* NULL until the device has work; so is @work */
+	void *work;
 	struct check_result result;
 	jmp_buf end;
 };
@@ -83,5 +85,8 @@ extern void check_log_page(struct check_context *c), check_log_once(struct check
 	check_log_off(struct check_context *c), check_log_states(struct check_context *c),
 	check_log_sizes(struct check_context *c), check_log_only_sets(struct check_context *c),
 	check_log_ranges(struct check_context *c), check_log_restart(struct check_context *c);
+extern void check_silent(struct check_context *c), check_works_in_precopy(struct check_context *c),
+	check_log_has_all(struct check_context *c), check_log_clears(struct check_context *c),
+	check_works_again(struct check_context *c);
 
 #endif

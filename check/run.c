@@ -86,6 +86,8 @@ static void look_at_needs(struct check_context *c, const struct check *check)
 			check_end(c, CHECK_NOT_APPLICABLE, "", "%s", needs[i].lacks);
 	if ((check->needs & CHECK_NEEDS_SECOND) && !c->target->has_second)
 		check_end(c, CHECK_SKIPPED, "", "there is no second device (--second)");
+	if ((check->needs & CHECK_NEEDS_WORK) && (!c->target->driver || !c->target->driver->drives(c->dev)))
+		check_end(c, CHECK_SKIPPED, "", "nobody here has a driver for this device");
 	if ((check->needs & CHECK_NEEDS_DAMAGE) && c->target->kernel && !c->target->dangerous)
 		check_end(c, CHECK_SKIPPED, "",
 			  "bad data might crash the host of a kernel driver (--dangerous)");
@@ -140,6 +142,9 @@ static void leave(struct check_context *c)
 		put_back(c, c->dev);
 	if (c->second)
 		put_back(c, c->second);
+	if (c->work)
+		c->target->driver->end(c->work);
+	vmig_space_free(c->space);
 	vmig_device_close(c->second);
 	vmig_device_close(c->dev);
 }

@@ -83,6 +83,17 @@ const struct check check_table[] = {
 	  "the length of stop-copy can be asked for in every state", check_size_everywhere },
 	{ "stop-copy-length-is-near", { "size.estimate" }, CHECK_NEEDS_SIZE,
 	  "the length of stop-copy is near what is read", check_size_near },
+	/* a device at work */
+	{ "no-dma-in-stop", { "stop.no-dma", "stop-copy.as-stop" }, CHECK_NEEDS_WORK,
+	  "the device writes nothing to memory in STOP and STOP_COPY", check_silent },
+	{ "works-in-pre-copy", { "precopy.operation" }, CHECK_NEEDS_WORK | PRE_COPY,
+	  "the device goes on working in PRE_COPY", check_works_in_precopy },
+	{ "works-again", { "running.operational" }, CHECK_NEEDS_WORK,
+	  "the device goes on working in RUNNING after STOP", check_works_again },
+	{ "log-has-every-write", { "log.each", "log.mapping" }, CHECK_NEEDS_WORK | LOG,
+	  "every page that the device has changed is in the report", check_log_has_all },
+	{ "log-is-cleared", { "log.clears" }, CHECK_NEEDS_WORK | LOG,
+	  "what was reported is not reported again", check_log_clears },
 	/* the log of DMA */
 	{ "log-page-size", { "log.page-size" }, LOG,
 	  "a page size comes back that is a power of two", check_log_page },

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "handle/provider.h"
+#include "models/nic.h"
 
 enum kind {
 	NO_STOP_COPY_FLAG,
@@ -48,6 +49,11 @@ enum kind {
 	LOG_PAGES_OF_ONE_SIZE,
 	LOG_CLEARS,
 	LOG_FEW_RANGES,
+	WRITES_IN_STOP,
+	IDLE_IN_PRE_COPY,
+	IDLE_AFTER_STOP,
+	LOG_LOSES_ALL,
+	LOG_REPEATS,
 	KINDS,
 };
 
@@ -92,6 +98,11 @@ static const char *const names[KINDS] = {
 	[LOG_PAGES_OF_ONE_SIZE] = "log-pages-of-one-size",
 	[LOG_CLEARS] = "log-clears",
 	[LOG_FEW_RANGES] = "log-few-ranges",
+	[WRITES_IN_STOP] = "writes-in-stop",
+	[IDLE_IN_PRE_COPY] = "idle-in-pre-copy",
+	[IDLE_AFTER_STOP] = "idle-after-stop",
+	[LOG_LOSES_ALL] = "log-loses-all",
+	[LOG_REPEATS] = "log-repeats",
 };
 
 struct mutant {
@@ -108,6 +119,9 @@ struct mutant {
 	/* The stream that was saved last, and the one that is being loaded. */
 	uint8_t *saved, *loading;
 	size_t saved_len, loading_len;
+	uint8_t *memory; /* that was mapped first */
+	bool was_stopped;
+	uint64_t last_word;
 };
 
 struct half {
@@ -315,12 +329,24 @@ static void change(struct mutant *m)
 	(void)vmig_device_region_write(m->inner, 0, 0x1000, &base, sizeof(base));
 }
 
+/* All queues are disabled. */
+static void idle(struct mutant *m)
+{
+	uint64_t off = 0;
+
+	for (uint32_t q = 0; m->memory && q < NIC_QUEUES_MAX; q++)
+		(void)vmig_device_region_write(m->inner, NIC_BAR_REGISTERS, NIC_QUEUE(q) + NIC_QUEUE_CONTROL,
+					       &off, sizeof(off));
+}
+
 static int query_state(void *p, uint32_t *ret, struct vmig_error *error)
 {
 	struct mutant *m = p;
 	int r = vmig_device_query_state(m->inner, ret);
 
 	m->n_looks++;
+	if (m->kind == WRITES_IN_STOP && m->memory && !r && *ret == VMIG_STATE_STOP)
+		m->memory[0]++;
 	if (!r && m->n_lies) {
 		m->n_lies--;
 		*ret = m->lie;
@@ -374,6 +400,11 @@ static int set_state(void *p, uint32_t target, struct vmig_session_half *ret, st
 		return finish_load(m, target);
 	before(m, from, target);
 	m->n_looks = 0;
+	if (target == VMIG_STATE_STOP)
+		m->was_stopped = true;
+	if ((m->kind == IDLE_IN_PRE_COPY && target == VMIG_STATE_PRE_COPY) ||
+	    (m->kind == IDLE_AFTER_STOP && m->was_stopped && target == VMIG_STATE_RUNNING))
+		idle(m);
 	r = vmig_device_set_state(m->inner, target, VMIG_STATE_NONE, &inner);
 	if (r || !inner)
 		return r;
@@ -429,6 +460,36 @@ static int region_read(void *p, uint32_t index, uint64_t offset, void *buf, size
 	return vmig_device_region_read(m->inner, index, offset, buf, len);
 }
 
+static int region_write(void *p, uint32_t index, uint64_t offset, const void *buf, size_t len,
+			struct vmig_error *error)
+{
+	return vmig_device_region_write(((struct mutant *)p)->inner, index, offset, buf, len);
+}
+
+static int query_irq(void *p, uint32_t index, struct vmig_irq *ret, struct vmig_error *error)
+{
+	return vmig_device_query_irq(((struct mutant *)p)->inner, index, ret);
+}
+
+static int set_irqs(void *p, const struct vmig_irq_set *set, struct vmig_error *error)
+{
+	return vmig_device_set_irqs(((struct mutant *)p)->inner, set);
+}
+
+static int map_dma(void *p, const struct vmig_dma *map, struct vmig_error *error)
+{
+	struct mutant *m = p;
+
+	if (!m->memory)
+		m->memory = map->vaddr;
+	return vmig_device_map_dma(m->inner, map);
+}
+
+static int unmap_dma(void *p, uint64_t iova, uint64_t size, struct vmig_error *error)
+{
+	return vmig_device_unmap_dma(((struct mutant *)p)->inner, iova, size);
+}
+
 static int log_start(void *p, uint64_t *page, const struct vmig_range *ranges, uint32_t n,
 		     struct vmig_error *error)
 {
@@ -457,6 +518,19 @@ static int log_stop(void *p, struct vmig_error *error)
 	return vmig_device_dma_log_stop(m->inner);
 }
 
+/* Of a device at work: it has mapped memory. */
+static void log_report_work(struct mutant *m, uint64_t *bitmap, uint64_t n_pages)
+{
+	if (!m->memory)
+		return;
+	if (m->kind == LOG_LOSES_ALL)
+		memset(bitmap, 0, (size_t)(n_pages + 63) / 64 * 8);
+	if (m->kind == LOG_REPEATS) {
+		bitmap[0] |= m->last_word;
+		m->last_word |= bitmap[0] | 1;
+	}
+}
+
 static int log_report(void *p, uint64_t iova, uint64_t length, uint64_t page, uint64_t *bitmap,
 		      struct vmig_error *error)
 {
@@ -466,8 +540,9 @@ static int log_report(void *p, uint64_t iova, uint64_t length, uint64_t page, ui
 	if (m->kind == LOG_PAGES_OF_ONE_SIZE && page != 4096)
 		return -EINVAL;
 	r = vmig_device_dma_log_report(m->inner, iova, length, page, bitmap);
-	if (m->kind == LOG_CLEARS && !r)
+	if (m->kind == LOG_CLEARS && !r && !m->memory)
 		bitmap[0] = 0;
+	log_report_work(m, bitmap, length / page);
 	return r && m->kind == LOG_REPORTS_WHEN_OFF ? 0 : r;
 }
 
@@ -493,6 +568,11 @@ static const struct vmig_provider_ops ops = {
 	.query_stop_copy_size = query_size,
 	.query_region = query_region,
 	.region_read = region_read,
+	.region_write = region_write,
+	.query_irq = query_irq,
+	.set_irqs = set_irqs,
+	.map_dma = map_dma,
+	.unmap_dma = unmap_dma,
 	.dma_log_start = log_start,
 	.dma_log_stop = log_stop,
 	.dma_log_report = log_report,

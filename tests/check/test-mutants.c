@@ -8,6 +8,7 @@
 #include "models/models.h"
 #include "mutant.h"
 #include "tests/harness.h"
+#include "tools/vmig/check-drive.h"
 
 #define SPEC       "nic,state=16K"
 #define TIMEOUT_MS 120000
@@ -60,7 +61,13 @@ static char seen(const struct check_result *result)
 static void judge(const char *name, const char *checks)
 {
 	const struct check_target target = {
-		.open = open_mutant, .opaque = (void *)name, .has_second = true, .timeout_ms = TIMEOUT_MS
+		.open = open_mutant,
+		.opaque = (void *)name,
+		.driver = &check_drive_workload,
+		.has_second = true,
+		.timeout_ms = TIMEOUT_MS,
+		/* Those that do nothing are waited for. */
+		.patience_ms = name && strstr(name, "idle") ? 3000 : 0,
 	};
 
 	for (const struct check *check = check_table; check->id; check++) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check-drive.h"
 #include "check-report.h"
 #include "device.h"
 #include "open.h"
@@ -91,6 +92,7 @@ static int run(const struct tool_options *o)
 	struct check_target target = {
 		.open = open_one,
 		.opaque = (void *)o,
+		.driver = &check_drive_workload,
 		.has_second = o->second,
 		.dangerous = o->dangerous,
 		.kernel = open_kind_of(o->words[0]) == OPEN_KERNEL,
