@@ -72,6 +72,12 @@ ssize_t vmig_channel_recv(struct vmig_channel *channel, const struct iovec *iov,
 	return channel->ops->recv ? channel->ops->recv(channel->self, iov, n) : -EOPNOTSUPP;
 }
 
+ssize_t vmig_channel_recv_sure(struct vmig_channel *channel, const struct iovec *iov, int n, size_t sure)
+{
+	return channel->ops->recv_sure ? channel->ops->recv_sure(channel->self, iov, n, sure)
+				       : vmig_channel_recv(channel, iov, n);
+}
+
 void vmig_channel_set_timeout(struct vmig_channel *channel, uint32_t ms)
 {
 	if (channel->ops->set_timeout)

@@ -64,9 +64,27 @@ static int socket_send_more(void *self, const struct iovec *iov, int n)
 	return send_all(self, iov, n, MSG_MORE);
 }
 
-static ssize_t socket_recv(void *self, const struct iovec *iov, int n)
+/* Less is not worth waiting for: a wake costs both ends. */
+#define WORTH_IT (128u << 10)
+#define MOST     (512u << 10)
+/* What has come is taken after so long all the same: a slow peer is not a silent one. */
+#define PATIENCE_MS 20u
+
+/* Wait for half of what is sure, but not for long. */
+static void wait_for_much(struct socket_channel *s, size_t sure)
+{
+	int low = (int)MIN(sure / 2, MOST), one = 1;
+
+	if (setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)) < 0)
+		return;
+	(void)vmig_channel_wait(s->fd, POLLIN, -1, PATIENCE_MS);
+	setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
+}
+
+static ssize_t socket_recv_sure(void *self, const struct iovec *iov, int n, size_t sure)
 {
 	struct socket_channel *s = self;
+	bool patient = sure >= WORTH_IT;
 
 	for (;;) {
 		struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
@@ -81,10 +99,20 @@ static ssize_t socket_recv(void *self, const struct iovec *iov, int n)
 			continue;
 		if (errno != EAGAIN)
 			return -errno;
+		if (patient) {
+			patient = false;
+			wait_for_much(s, sure);
+			continue;
+		}
 		r = vmig_channel_wait(s->fd, POLLIN, -1, s->timeout_ms);
 		if (r)
 			return r;
 	}
+}
+
+static ssize_t socket_recv(void *self, const struct iovec *iov, int n)
+{
+	return socket_recv_sure(self, iov, n, 0);
 }
 
 static void socket_set_timeout(void *self, uint32_t ms)
@@ -115,6 +143,7 @@ static const struct vmig_channel_ops socket_ops = {
 	.send = socket_send,
 	.send_more = socket_send_more,
 	.recv = socket_recv,
+	.recv_sure = socket_recv_sure,
 	.set_timeout = socket_set_timeout,
 	.shutdown = socket_shutdown,
 	.close = socket_close,

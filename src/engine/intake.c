@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/io.h"
+#include "channel/provider.h"
 #include "engine/out.h"
 
 #define SKIP_PIECE 4096u
@@ -19,9 +20,10 @@ void vmig_intake_init(struct vmig_intake *in, struct vmig_channel *channel, cons
 	vmig_stream_decoder_init(&in->decoder, attempt);
 }
 
-static ssize_t receive(struct vmig_intake *in, const struct iovec *iov, int n, struct vmig_error *error)
+static ssize_t receive_sure(struct vmig_intake *in, const struct iovec *iov, int n, size_t sure,
+			    struct vmig_error *error)
 {
-	ssize_t got = vmig_channel_recv(in->channel, iov, n);
+	ssize_t got = vmig_channel_recv_sure(in->channel, iov, n, sure);
 
 	if (got > 0)
 		atomic_store_explicit(in->heard_ns, vmig_now_ns(), memory_order_relaxed);
@@ -29,6 +31,11 @@ static ssize_t receive(struct vmig_intake *in, const struct iovec *iov, int n, s
 		vmig_fault(error, (int)got, "channel", "%s",
 			   got == -ETIMEDOUT ? "the other end is silent" : vmig_out_words((int)got));
 	return got;
+}
+
+static ssize_t receive(struct vmig_intake *in, const struct iovec *iov, int n, struct vmig_error *error)
+{
+	return receive_sure(in, iov, n, 0, error);
 }
 
 static int cut_short(struct vmig_intake *in, struct vmig_error *error)
@@ -117,7 +124,7 @@ int vmig_intake_payload(struct vmig_intake *in, struct iovec *iov, int n, struct
 		size_t mine;
 
 		vmig_stream_room(&in->decoder, &at[n - 1]);
-		got = receive(in, at, n, error);
+		got = receive_sure(in, at, n, left, error);
 		if (got <= 0)
 			return got < 0 ? (int)got : cut_short(in, error);
 		mine = MIN((size_t)got, left);
