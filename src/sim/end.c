@@ -315,6 +315,9 @@ static const char *bad(struct vmig_sim *sim, struct vmig_sim_end *end, const str
 	*code = -EBADMSG;
 	if (m->damaged)
 		return "its digest is wrong";
+	/* An end that fails before it has heard from the other knows no attempt: it may say so. */
+	if (m->type == VMIG_RECORD_ABORT && vmig_uuid_is_none(&m->attempt))
+		return m->number == q->expected++ ? NULL : "a record is missing or doubled";
 	if (vmig_uuid_is_none(&end->attempt))
 		end->attempt = m->attempt;
 	if (!vmig_uuid_equal(&m->attempt, &end->attempt))

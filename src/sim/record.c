@@ -10,7 +10,6 @@
 
 static struct vmig_ownership *record_of(struct vmig_sim *sim, const struct vmig_uuid *device)
 {
-	static struct vmig_ownership forgotten;
 	uint32_t unit, i, name;
 
 	memcpy(&name, device->bytes + 12, sizeof(name));
@@ -22,8 +21,8 @@ static struct vmig_ownership *record_of(struct vmig_sim *sim, const struct vmig_
 	}
 	/* Of a name that nobody has any more. */
 	if (name != sim->units[unit].names[i]) {
-		forgotten = (struct vmig_ownership){ .device = *device, .phase = VMIG_OWNER_STABLE };
-		return &forgotten;
+		sim->forgotten = (struct vmig_ownership){ .device = *device, .phase = VMIG_OWNER_STABLE };
+		return &sim->forgotten;
 	}
 	return &sim->records[(size_t)unit * sim->config.devices + i];
 }

@@ -234,6 +234,7 @@ struct vmig_sim {
 	struct vmig_ownership *records, *old_attempts; /* unit * devices + device */
 	struct vmig_sim_swap late[VMIG_SIM_LATE_SWAPS];
 	struct vmig_ownership *all_swaps;
+	struct vmig_ownership forgotten; /* of whatever has another name by now */
 	uint64_t store_free, store_away_ns;
 	uint64_t *up_free, *down_free, shared_free; /* when a host's link can take the next byte */
 	bool calm;                                  /* no more faults */
