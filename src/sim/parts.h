@@ -125,6 +125,41 @@ struct vmig_uuid vmig_sim_some_uuid(struct vmig_sim *sim);
 /** Give the slot back. */
 void vmig_sim_end_done(struct vmig_sim *sim, uint32_t index);
 
+static inline const char *vmig_sim_role_name(const struct vmig_sim_end *end)
+{
+	return end->role == VMIG_SIM_SOURCE        ? "source"
+	       : end->role == VMIG_SIM_DESTINATION ? "destination"
+						   : "resolve";
+}
+
+static inline struct vmig_sim_device *vmig_sim_device_of(struct vmig_sim *sim, const struct vmig_sim_end *end,
+							 uint32_t i)
+{
+	return &vmig_sim_place_of(sim, end->unit, end->host)->devices[i];
+}
+
+static inline bool vmig_sim_holds(struct vmig_sim *sim, uint32_t index)
+{
+	const struct vmig_sim_end *end = sim->ends[index];
+
+	return vmig_sim_place_of(sim, end->unit, end->host)->holder == index;
+}
+
+/** Give it an event, and do what it then wants. */
+void vmig_sim_feed(struct vmig_sim *sim, uint32_t index, struct vmig_core_event *ev);
+/** Give it what has come for it and is wanted. */
+void vmig_sim_look(struct vmig_sim *sim, uint32_t index);
+/** True: it is frozen, and the event will come again. */
+bool vmig_sim_later_if_frozen(struct vmig_sim *sim, struct vmig_sim_end *end, const struct vmig_sim_event *e);
+
+/* --- jobs.c --- */
+
+void vmig_sim_start_job(struct vmig_sim *sim, uint32_t index, const struct vmig_core_action *a);
+void vmig_sim_job_done(struct vmig_sim *sim, const struct vmig_sim_event *e);
+/** A pump sends on. */
+void vmig_sim_piece(struct vmig_sim *sim, const struct vmig_sim_event *e);
+void vmig_sim_stop_pump(struct vmig_sim *sim, uint32_t index, uint32_t i);
+
 /* --- faults.c --- */
 
 /** Choose what goes wrong in the migration that begins. */
