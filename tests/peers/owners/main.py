@@ -47,9 +47,12 @@ def text_of(cell):
 
 def write_table(cells, to):
     to.write("# Who runs a device after a fault\n\n"
-             "Made by `tests/peers/owners/main.py --all --table`. In each cell: how many sides run the device in the end "
-             "(before the arrow: while the record\ncannot be asked), and the exit statuses of `vmig send` and `vmig receive`. "
-             "At no moment did two run; no record was lost or doubled.\n")
+             "Made by `tests/peers/peer-owners build --all --table FILE`. In each cell: how many sides run the device when what was "
+             "killed has been restarted and\n`vmig owner resolve` has been said on both sides (before the arrow: while the record "
+             "could not be asked), and the exit statuses of `vmig send` and\n`vmig receive`. A cell that is not **WRONG** also says: "
+             "at no moment did two run, no record of the workload was lost or doubled, and what runs could be\nmoved again. 0 is what "
+             "cannot be had otherwise: the state of the only device that had all of it was killed. \"-\": that side does not meet "
+             "that stage.\n")
     for store, n in (("sqlite", 1), ("etcd", 1), ("sqlite", table.UNIT)):
         here = {(c.stage, c.fault): c for c in cells if (c.store, c.devices) == (store, n) and c.stage in table.STAGES}
         if not here:
