@@ -3,8 +3,8 @@
 #include "sim/parts.h"
 
 /* How much of a device's data is one piece on the link: small enough to share it fairly, and to be stopped soon. */
-#define PIECE     (1u << 20)
-#define PIECE_MIN (64u << 10)
+#define PIECE_MIN  (64u << 10)
+#define PIECE_MOST (64ull << 20)
 
 /* --- jobs --- */
 
@@ -164,7 +164,7 @@ static uint64_t piece_of(struct vmig_sim *sim, uint32_t i)
 {
 	uint64_t size = sim->config.fluid ? sim->config.flows[i].initial / 32 : PIECE_MIN;
 
-	return MAX(MIN(size, 64ull << 20), PIECE_MIN);
+	return MAX(MIN(size, PIECE_MOST), PIECE_MIN);
 }
 
 static void pump_ends(struct vmig_sim *sim, uint32_t index, uint32_t i, struct vmig_core_event *ev)
