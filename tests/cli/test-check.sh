@@ -64,7 +64,7 @@ t_a_fault_is_found_and_named() {
 	has out ' failed, '
 }
 t_a_hang_is_found() {
-	expect 1 "$VMIG" check 'model:serial,fault=RUNNING_P2P>PRE_COPY_P2P:hang=60s' --timeout 4s
+	expect 1 "$VMIG" check 'model:serial,fault=PRE_COPY_P2P>PRE_COPY:hang=60s' --timeout 4s
 	has out '^  hang +every-pair-of-states '
 }
 t_tap() {
