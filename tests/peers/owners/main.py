@@ -39,7 +39,7 @@ def text_of(cell):
     if row.get("wrong"):
         return "**WRONG**"
     if not row.get("reached"):
-        return "-"
+        return "not met"
     dead = lambda s: "killed" if s == -9 else str(s)  # noqa: E731
     away = f"{row['owners-while-away']}→" if "owners-while-away" in row else ""
     return f"{away}{row.get('owners')} ({dead(row.get('source'))}, {dead(row.get('destination'))})"
@@ -51,8 +51,9 @@ def write_table(cells, to):
              "killed has been restarted and\n`vmig owner resolve` has been said on both sides (before the arrow: while the record "
              "could not be asked), and the exit statuses of `vmig send` and\n`vmig receive`. A cell that is not **WRONG** also says: "
              "at no moment did two run, no record of the workload was lost or doubled, and what runs could be\nmoved again. 0 is what "
-             "cannot be had otherwise: the state of the only device that had all of it was killed. \"-\": that side does not meet "
-             "that stage.\n")
+             "cannot be had otherwise: the state of the only device that had all of it was killed. \"part\": of several, those whose state\n"
+             "was not lost run on. 4 at a freeze: `vmig send` found its call to the device timed out when it was woken, and took the "
+             "device for lost.\n")
     for store, n in (("sqlite", 1), ("etcd", 1), ("sqlite", table.UNIT)):
         here = {(c.stage, c.fault): c for c in cells if (c.store, c.devices) == (store, n) and c.stage in table.STAGES}
         if not here:

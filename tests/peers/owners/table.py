@@ -126,7 +126,7 @@ class Cell:
         statuses = self.resolve(world)
         must(not world.overlap(), f"both ran: {world.overlap()}")
         owners = world.owners()
-        row["owners"] = len(owners)
+        row["owners"] = "part" if owners and "?" in owners[0] else len(owners)
         must(len(owners) <= 1, "two owners")
         # Where one device was lost, the others may run on where they are; but never a part of them here, a part there.
         must(lost or not any("?" in owner for owner in owners), f"a part of the unit runs: {owners}")
