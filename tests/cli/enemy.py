@@ -71,7 +71,7 @@ def attack_drip(address):
     for byte in b"\x16\x03\x01\x40\x00" + b"\x01" * 16384:
         if not say(s, bytes([byte])):
             break
-        if select.select([s], [], [], 0.05)[0] and not s.recv(4096, socket.MSG_DONTWAIT):
+        if select.select([s], [], [], 0.15)[0] and not s.recv(4096, socket.MSG_DONTWAIT):
             break
     s.close()
 

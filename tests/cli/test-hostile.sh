@@ -10,7 +10,7 @@ MEMORY_KIB=65536 # most that it may ever have resident: an idle one has about 12
 key() { (umask 077; echo "lab:000102030405060708090a0b0c0d0e0f" >psk); }
 
 receive() { # OPTION...
-	bg there "$VMIG" receive --timeout 1s tcp:127.0.0.1:0 model:$NIC "$@"
+	bg there "$VMIG" receive --timeout 3s tcp:127.0.0.1:0 model:$NIC "$@"
 	line there '^listening: '
 	to=${REPLY#listening: }
 }
