@@ -77,6 +77,8 @@ bool wanted(const char *name);
 void measure(const struct row *row, void *group);
 /** Note a value that has a fixed bound. */
 void note_bound(const char *name, const char *unit, double value, double bound);
+/** Note a value beside what was measured once as the least of its kind; it has no goal. */
+void note_beside(const char *name, const char *unit, double value, double limit);
 
 extern struct settings settings;
 

@@ -144,6 +144,17 @@ void note_bound(const char *name, const char *unit, double value, double bound)
 	print(r);
 }
 
+void note_beside(const char *name, const char *unit, double value, double limit)
+{
+	struct result *r = new_result(name, unit);
+
+	r->value = value;
+	r->limit = limit;
+	r->ratio = value / limit;
+	r->alone = true;
+	print(r);
+}
+
 /* Each group in a process of its own, which has all of its memory back afterwards. */
 static bool run_group(void (*group)(void))
 {
