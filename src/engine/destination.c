@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The destination's half of the stages. Over a one-way channel the answers are made all the same, and not sent. */
+/*
+ * The destination's half of the stages, hello and offer. Over a one-way channel the answers are made all the same, and not sent.
+ * What takes the data is in destination-copy.c, what takes the devices over or lets them go in destination-end.c.
+ */
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/util.h"
 #include "engine/stages.h"
 
-static struct vmig_cursor payload(const struct vmig_core_event *ev)
-{
-	return vmig_cursor_over(ev->payload, ev->payload_len);
-}
-
-static void broken(struct vmig_core *core, const char *what)
+void vmig_destination_broken(struct vmig_core *core, const char *what)
 {
 	vmig_core_reason(core, -EBADMSG, "the stream: %s", what);
 	vmig_core_fail(core, VMIG_BAD_INPUT);
@@ -47,14 +44,14 @@ static bool agreed(struct vmig_core *core, const struct vmig_core_event *ev)
 
 static void hello(struct vmig_core *core, const struct vmig_core_event *ev)
 {
-	struct vmig_cursor c = payload(ev);
+	struct vmig_cursor c = vmig_event_payload(ev);
 
 	if (ev->type != VMIG_RECORD_HELLO) {
 		vmig_core_unexpected(core, ev);
 	} else if (vmig_hello_get(&c, &core->peer)) {
-		broken(core, "a HELLO that is too short or out of bounds");
+		vmig_destination_broken(core, "a HELLO that is too short or out of bounds");
 	} else if ((core->peer.flags & VMIG_HELLO_COPY) && !core->config.one_way) {
-		broken(core, "the source means to run on, over a channel where it must not");
+		vmig_destination_broken(core, "the source means to run on, over a channel where it must not");
 	} else if (core->own.refuses) {
 		vmig_core_fail(core, core->result.outcome);
 	} else if (!agreed(core, ev)) {
@@ -80,7 +77,7 @@ void vmig_destination_hello(struct vmig_core *core, const struct vmig_core_event
 
 enum { COLLECT, JUDGE, ASK_RECORD, TO_RESUMING, TO_BIND };
 
-static void walk_all(struct vmig_core *core, uint32_t target)
+void vmig_destination_walk_all(struct vmig_core *core, uint32_t target)
 {
 	for (uint32_t i = 0; i < core->n; i++)
 		vmig_core_walk(core, i, target, VMIG_STATE_NONE);
@@ -112,7 +109,7 @@ static void judge(struct vmig_core *core)
 	if (good) {
 		/* At once, not by way of STOP: that is the device's business, and one of v1 knows no such way. */
 		core->step = TO_RESUMING;
-		walk_all(core, VMIG_STATE_RESUMING);
+		vmig_destination_walk_all(core, VMIG_STATE_RESUMING);
 		return;
 	}
 	core->result.probed = core->peer.flags & VMIG_HELLO_PROBE;
@@ -162,7 +159,7 @@ static void record_says(struct vmig_core *core, const struct vmig_core_event *ev
 		return;
 	}
 	core->step = TO_RESUMING;
-	walk_all(core, VMIG_STATE_RESUMING);
+	vmig_destination_walk_all(core, VMIG_STATE_RESUMING);
 }
 
 /* 3: from now on they belong to this attempt, and to nobody yet. */
@@ -178,7 +175,7 @@ static void bind_all(struct vmig_core *core)
 
 static void claim_record(struct vmig_core *core, const struct vmig_core_event *ev)
 {
-	struct vmig_cursor c = payload(ev);
+	struct vmig_cursor c = vmig_event_payload(ev);
 	struct vmig_ownership claim;
 
 	/* In order; memory has no owner of its own, and no claim. */
@@ -188,13 +185,13 @@ static void claim_record(struct vmig_core *core, const struct vmig_core_event *e
 		return;
 	}
 	if (vmig_claim_get(&c, &claim)) {
-		broken(core, "a CLAIM that is too short or out of bounds");
+		vmig_destination_broken(core, "a CLAIM that is too short or out of bounds");
 		return;
 	}
 	for (uint32_t i = 0; i < MIN(core->own.n_claims, core->n); i++) {
 		if (!core->devices[i].in_unit || !vmig_uuid_equal(&core->devices[i].identity, &claim.device))
 			continue;
-		broken(core, "two CLAIMs of one device");
+		vmig_destination_broken(core, "two CLAIMs of one device");
 		return;
 	}
 	core->own.n_claims = ev->device + 1;
@@ -207,7 +204,7 @@ static void claim_record(struct vmig_core *core, const struct vmig_core_event *e
 
 static void offer_record(struct vmig_core *core, const struct vmig_core_event *ev)
 {
-	struct vmig_cursor c = payload(ev);
+	struct vmig_cursor c = vmig_event_payload(ev);
 	struct vmig_offer offer;
 
 	if (ev->type != VMIG_RECORD_OFFER || core->step != COLLECT || ev->device != core->n_offers) {
@@ -215,7 +212,7 @@ static void offer_record(struct vmig_core *core, const struct vmig_core_event *e
 		return;
 	}
 	if (vmig_offer_get(&c, &offer)) {
-		broken(core, "an OFFER that is too short or out of bounds");
+		vmig_destination_broken(core, "an OFFER that is too short or out of bounds");
 		return;
 	}
 	/* The driver keeps these for the judges. */
@@ -289,427 +286,4 @@ void vmig_destination_offer(struct vmig_core *core, const struct vmig_core_event
 		vmig_core_send(core, VMIG_RECORD_ACCEPT, VMIG_RECORD_ALL);
 		vmig_core_enter(core, VMIG_STAGE_PRECOPY);
 	}
-}
-
-/* --- precopy --- */
-
-void vmig_destination_precopy(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	struct vmig_cursor c = payload(ev);
-
-	if (ev->kind != VMIG_EV_RECORD)
-		return;
-	if (ev->type == VMIG_RECORD_PRECOPY_DONE) {
-		vmig_core_enter(core, VMIG_STAGE_QUIESCE);
-	} else if (ev->type != VMIG_RECORD_INITIAL) {
-		vmig_core_unexpected(core, ev);
-	} else if (vmig_number_get(&c, &core->plan.initial_acked)) {
-		broken(core, "an INITIAL that is too short");
-	} else {
-		/* The driver has waited for the devices to take all that came before. */
-		vmig_core_send(core, VMIG_RECORD_INITIAL_LOADED, VMIG_RECORD_ALL);
-	}
-}
-
-/* --- quiesce --- */
-
-void vmig_destination_quiesce(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	/* There is nobody here yet to be paused. */
-	core->down_ns = core->now;
-	vmig_core_enter(core, VMIG_STAGE_SWITCHOVER);
-}
-
-/* --- switchover --- */
-
-static void device_end(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	struct vmig_core_device *dev = ev->device < core->n ? &core->devices[ev->device] : NULL;
-	struct vmig_cursor c = payload(ev);
-	struct vmig_device_end end;
-
-	if (!dev || dev->ended || vmig_device_end_get(&c, &end)) {
-		broken(core, "a DEVICE_END of no device, doubled, or too short");
-		return;
-	}
-	if (end.length != ev->length || end.chain != ev->chain) {
-		vmig_core_device_reason(core, ev->device, -EBADMSG, "got other data than were sent",
-					"their length or digest is wrong");
-		vmig_core_fail(core, VMIG_BAD_INPUT);
-		return;
-	}
-	dev->length = end.length;
-	dev->chain = end.chain;
-	dev->ended = true;
-}
-
-static bool records_fit(const struct vmig_core *core)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < core->n; i++)
-		sum += core->devices[i].record_total;
-	return sum <= VMIG_LIMIT_USER_RECORDS;
-}
-
-static void user_piece(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	struct vmig_core_device *dev = ev->device < core->n ? &core->devices[ev->device] : NULL;
-	struct vmig_cursor c = payload(ev);
-	struct vmig_user_piece piece;
-
-	if (!dev || vmig_user_piece_get(&c, &piece) || piece.offset != dev->record_have ||
-	    (dev->has_record && piece.total != dev->record_total) || (dev->has_record && !piece.len)) {
-		broken(core, "a USER_RECORD of no device, out of order, or out of bounds");
-		return;
-	}
-	dev->has_record = true;
-	dev->record_total = piece.total;
-	dev->record_have += piece.len;
-	if (!records_fit(core))
-		broken(core, "the user's records are longer than 64 MiB in all");
-}
-
-static void fin(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	struct vmig_cursor c = payload(ev);
-	struct vmig_fin here;
-
-	vmig_core_fin(core, &here);
-	for (uint32_t i = 0; i < core->n; i++) {
-		if (core->devices[i].ended && core->devices[i].record_have == core->devices[i].record_total)
-			continue;
-		broken(core, "its end comes before the end of a device's data or of the user's record");
-		return;
-	}
-	if (vmig_fin_get(&c, &core->fin) || core->fin.n_devices != here.n_devices ||
-	    core->fin.length != here.length || core->fin.chain != here.chain)
-		broken(core, "the sum of all devices' data is wrong");
-	else
-		vmig_core_enter(core, VMIG_STAGE_VERIFY);
-}
-
-void vmig_destination_switchover(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	if (ev->kind != VMIG_EV_RECORD)
-		return;
-	if (ev->type == VMIG_RECORD_DEVICE_END)
-		device_end(core, ev);
-	else if (ev->type == VMIG_RECORD_USER_RECORD)
-		user_piece(core, ev);
-	else if (ev->type == VMIG_RECORD_FIN)
-		fin(core, ev);
-	else
-		vmig_core_unexpected(core, ev);
-}
-
-/* --- verify --- */
-
-static void load_next_record(struct vmig_core *core)
-{
-	while (core->next_record < core->n && !core->devices[core->next_record].has_record)
-		core->next_record++;
-	if (core->next_record < core->n) {
-		vmig_core_push(core, VMIG_ACT_LOAD_RECORD, core->next_record);
-		return;
-	}
-	vmig_core_send(core, VMIG_RECORD_READY, VMIG_RECORD_ALL);
-	vmig_core_enter(core, VMIG_STAGE_COMMIT);
-}
-
-/* Each holds the state of its device, complete: after a crash that is what tells. */
-static void name_all(struct vmig_core *core)
-{
-	core->step = 1;
-	for (uint32_t i = 0; core->own.on && i < core->n; i++)
-		if (core->devices[i].tagged && core->devices[i].in_unit)
-			vmig_core_tag(core, i, &core->devices[i].identity);
-}
-
-void vmig_destination_verify(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	if (ev->kind == VMIG_EV_ENTER) {
-		/* RESUMING to STOP is where a device judges what it was given. */
-		walk_all(core, VMIG_STATE_STOP);
-	} else if (ev->kind == VMIG_EV_JOB && vmig_core_idle(core)) {
-		if (!core->step)
-			name_all(core);
-		if (vmig_core_idle(core))
-			load_next_record(core);
-	} else if (ev->kind == VMIG_EV_USER && ev->code) {
-		vmig_core_device_reason(core, core->next_record, ev->code,
-					"the user's record of it cannot be loaded", ev->text);
-		vmig_core_fail(core, VMIG_NOT_DONE);
-	} else if (ev->kind == VMIG_EV_USER) {
-		core->next_record++;
-		load_next_record(core);
-	} else if (ev->kind == VMIG_EV_RECORD) {
-		vmig_core_unexpected(core, ev);
-	}
-}
-
-/* --- commit --- */
-
-enum { AWAIT, COMMITTING, SETTLING, CHECKING };
-
-static void taken(struct vmig_core *core)
-{
-	core->committed = true;
-	vmig_core_send(core, VMIG_RECORD_COMMITTED, VMIG_RECORD_ALL);
-	vmig_core_enter(core, VMIG_STAGE_RUN);
-}
-
-/* Whose they are has been decided, and not for this end: what it holds is worth nothing. */
-static void discard(struct vmig_core *core, const char *why)
-{
-	if (why)
-		vmig_core_reason(core, -EAGAIN, "%s", why);
-	core->promised = false;
-	core->own.same_life = false;
-	core->own.again_ns = 0;
-	vmig_core_fail(core, VMIG_NOT_DONE);
-}
-
-static void in_doubt(struct vmig_core *core, enum vmig_outcome outcome)
-{
-	core->own.again_ns = 0;
-	core->result.outcome = outcome;
-	vmig_core_finish(core, outcome);
-}
-
-/* 9: one compare-and-swap over all, with the records of the claims. Beside it the devices are asked whether they are still there:
- * between commit and run nothing may stand. */
-static void commit(struct vmig_core *core)
-{
-	core->own.at = COMMITTING;
-	vmig_own_patience(core, core->config.timeout_ns);
-	if (!vmig_own_swap(core, VMIG_OWNER_COMMIT)) {
-		discard(core, "the rules do not let this end take over");
-		return;
-	}
-	for (uint32_t i = 0; i < core->n; i++)
-		vmig_core_job(core, i, VMIG_JOB_QUERY_STATE);
-}
-
-static void settle(struct vmig_core *core, const struct vmig_core_event *ev);
-
-static void begin_settling(struct vmig_core *core)
-{
-	core->own.at = SETTLING;
-	vmig_own_patience(core, core->config.timeout_ns);
-	settle(core, NULL);
-}
-
-/* The record has it. 10, or 13 where a device has gone meanwhile. */
-static void check(struct vmig_core *core)
-{
-	core->own.at = CHECKING;
-	if (!vmig_core_idle(core))
-		return;
-	for (uint32_t i = 0; i < core->n; i++) {
-		if (core->devices[i].state == VMIG_STATE_STOP)
-			continue;
-		vmig_core_device_reason(core, i, -EIO, "has gone",
-					"after the commit, before anything was run");
-		begin_settling(core);
-		return;
-	}
-	taken(core);
-}
-
-static void settle(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	switch (vmig_own_settle(core, ev, true)) {
-	case VMIG_SETTLE_PENDING:
-		break;
-	case VMIG_SETTLE_WON:
-		core->own.same_life = true;
-		check(core);
-		break;
-	case VMIG_SETTLE_RUN:
-		check(core);
-		break;
-	case VMIG_SETTLE_GIVEN:
-		discard(core, "it was given back to the source");
-		break;
-	case VMIG_SETTLE_DISCARD:
-	case VMIG_SETTLE_KEEP:
-		discard(core, "the record says that the devices are another's");
-		break;
-	case VMIG_SETTLE_LOST:
-		in_doubt(core, VMIG_SOURCE_LOST);
-		break;
-	case VMIG_SETTLE_ABSENT:
-	case VMIG_SETTLE_DOUBT:
-		vmig_core_reason(core, -EBUSY, "the ownership record does not decide: see 'vmig owner show'");
-		in_doubt(core, VMIG_IN_DOUBT);
-		break;
-	case VMIG_SETTLE_AWAY:
-		vmig_own_reason(core, "the ownership record cannot be asked");
-		in_doubt(core, VMIG_IN_DOUBT);
-		break;
-	}
-}
-
-static void commit_answered(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	if (ev->owner == VMIG_OWNER_WON) {
-		core->own.same_life = true;
-		check(core);
-	} else if (ev->owner == VMIG_OWNER_LOST && !core->own.unknown) {
-		discard(core, "the record has changed: the attempt was ended before the commit");
-	} else if (ev->owner != VMIG_OWNER_LOST && vmig_own_again(core)) {
-		return;
-	} else if (core->own.unknown) {
-		begin_settling(core);
-	} else {
-		vmig_own_reason(core, "the commit could not be written");
-		discard(core, NULL);
-	}
-}
-
-static void decide(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	bool owner = ev->kind == VMIG_EV_OWNER;
-
-	if (core->own.at == SETTLING)
-		settle(core, ev);
-	else if (core->own.at == CHECKING && ev->kind == VMIG_EV_JOB)
-		check(core);
-	else if (core->own.at == COMMITTING && owner)
-		commit_answered(core, ev);
-	else if (core->own.at == COMMITTING && ev->kind == VMIG_EV_TICK && vmig_own_due(core))
-		vmig_own_repeat(core);
-}
-
-void vmig_destination_commit(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	if (core->promised) {
-		decide(core, ev);
-		return;
-	}
-	if (ev->kind != VMIG_EV_RECORD)
-		return;
-	if (ev->type != VMIG_RECORD_PROMISE) {
-		vmig_core_unexpected(core, ev);
-		return;
-	}
-	core->promised = true;
-	if (core->own.on)
-		commit(core);
-	else
-		taken(core);
-}
-
-/* --- run --- */
-
-enum { TO_P2P, TO_RUNNING, TO_WRITE };
-
-/* How long it is tried to write that they run. */
-#define WRITE_NS (2 * NS_PER_S)
-
-static void run_all(struct vmig_core *core)
-{
-	core->step = TO_RUNNING;
-	for (uint32_t i = 0; i < core->n; i++)
-		vmig_core_walk(core, i, VMIG_STATE_RUNNING, VMIG_STATE_NONE);
-}
-
-static void p2p_all(struct vmig_core *core)
-{
-	core->own.same_life = false;
-	for (uint32_t i = 0; i < core->n; i++)
-		if (vmig_has_p2p(&core->devices[i]))
-			vmig_core_walk(core, i, VMIG_STATE_RUNNING_P2P, VMIG_STATE_NONE);
-	if (vmig_core_idle(core))
-		run_all(core);
-}
-
-/* 11: only when this is written may the source free its copy. */
-static void runs(struct vmig_core *core)
-{
-	vmig_core_push(core, VMIG_ACT_START, 0);
-	vmig_core_send(core, VMIG_RECORD_RUNNING, VMIG_RECORD_ALL);
-	vmig_core_end_downtime(core);
-	if (!core->own.on) {
-		vmig_core_finish(core, VMIG_DONE);
-		return;
-	}
-	core->step = TO_WRITE;
-	vmig_own_patience(core, WRITE_NS);
-	if (!vmig_own_swap(core, VMIG_OWNER_DONE))
-		vmig_core_finish(core, VMIG_DONE);
-}
-
-static void write_done(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	if (ev->kind == VMIG_EV_TICK && vmig_own_due(core)) {
-		vmig_own_repeat(core);
-		return;
-	}
-	if (ev->kind != VMIG_EV_OWNER)
-		return;
-	if (ev->owner != VMIG_OWNER_WON && ev->owner != VMIG_OWNER_LOST && vmig_own_again(core))
-		return;
-	if (ev->owner != VMIG_OWNER_WON)
-		vmig_core_warn(
-			core,
-			"the devices run, and the record could not be told so: the source keeps its copy "
-			"until 'vmig owner resolve' has told it");
-	vmig_core_finish(core, VMIG_DONE);
-}
-
-void vmig_destination_run(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	if (ev->kind == VMIG_EV_ENTER) {
-		p2p_all(core);
-	} else if (core->step == TO_WRITE) {
-		write_done(core, ev);
-	} else if (ev->kind == VMIG_EV_JOB && vmig_core_idle(core)) {
-		if (core->step == TO_P2P)
-			run_all(core);
-		else
-			runs(core);
-	}
-}
-
-/* --- rollback --- */
-
-enum { TO_IDLE, TO_RESET, TO_LOOK };
-
-static void reset_all(struct vmig_core *core)
-{
-	for (uint32_t i = 0; i < core->n; i++)
-		if (core->devices[i].moved)
-			vmig_core_job(core, i, VMIG_JOB_RESET);
-}
-
-static void look(struct vmig_core *core)
-{
-	for (uint32_t i = 0; i < core->n; i++)
-		if (core->devices[i].moved && core->devices[i].state != VMIG_STATE_RUNNING)
-			vmig_core_device_reason(core, i, -EIO, "could not be reset",
-						"it is not to be used before it is");
-}
-
-void vmig_destination_rollback(struct vmig_core *core, const struct vmig_core_event *ev)
-{
-	if (!ev) {
-		core->step = TO_IDLE;
-		if (!core->told)
-			vmig_core_send(core, VMIG_RECORD_ABORT, VMIG_RECORD_ALL);
-	}
-	/* They are this end's own, on their way back to RUNNING: they go on, whatever becomes of the migration. */
-	if (core->own.mine) {
-		if (vmig_core_return(core))
-			vmig_core_finish(core, core->result.outcome);
-		return;
-	}
-	while (core->step != TO_LOOK && vmig_core_idle(core))
-		if (core->step++ == TO_IDLE)
-			reset_all(core);
-	if (!vmig_core_idle(core))
-		return;
-	look(core);
-	vmig_core_finish(core, core->result.outcome);
 }

@@ -193,6 +193,8 @@ void vmig_driver_load_record(struct vmig_driver *driver, uint32_t device);
 int vmig_driver_keep_piece(struct vmig_driver *driver, uint32_t device, const void *payload, uint32_t len);
 void vmig_driver_free_records(struct vmig_driver *driver);
 
+/** The caller's thread, from the first event to the last action (driver-loop.c). The threads that it needs have been started. */
+void vmig_driver_loop(struct vmig_driver *driver);
 /** Give the core an event; the time and the counts are filled in here. */
 void vmig_driver_feed(struct vmig_driver *driver, struct vmig_core_event *ev);
 /** VMIG_EV_USER. @text NULL: the errno's words. */

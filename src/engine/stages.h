@@ -154,6 +154,13 @@ enum {
 void vmig_own_find(struct vmig_core *core);
 bool vmig_own_found(struct vmig_core *core, const struct vmig_core_event *ev);
 
+/* --- what the destination's files share (destination.c) --- */
+
+/** The stream is not as it must be: @what, and the migration fails as bad input. */
+void vmig_destination_broken(struct vmig_core *core, const char *what);
+/** Walk every device to @target; one that cannot get there is not led elsewhere. */
+void vmig_destination_walk_all(struct vmig_core *core, uint32_t target);
+
 /* --- the planner (plan.c) --- */
 
 void vmig_plan_pump_began(struct vmig_core *core);
@@ -181,6 +188,12 @@ bool vmig_plan_ask_initial(struct vmig_core *core);
 /** Can the devices offered go into the devices here? Every reason why not is added; false if there is one. */
 bool vmig_offer_check(struct vmig_core *core);
 void vmig_offer_of(const struct vmig_core *core, const struct vmig_core_device *dev, struct vmig_offer *ret);
+
+/** What a record carries, to be read from its start. */
+static inline struct vmig_cursor vmig_event_payload(const struct vmig_core_event *ev)
+{
+	return vmig_cursor_over(ev->payload, ev->payload_len);
+}
 
 static inline bool vmig_has_p2p(const struct vmig_core_device *dev)
 {
