@@ -8,9 +8,11 @@
 #ifndef CHECK_CHECK_H
 #define CHECK_CHECK_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <vmig/device.h>
 #include <vmig/space.h>
@@ -45,6 +47,17 @@ const char *check_verdict_name(enum check_verdict verdict);
 #define CHECK_NEEDS_DAMAGE    (1u << 11) /* it loads bad data: into a kernel driver only if that was allowed */
 #define CHECK_NEEDS_WORK      (1u << 12) /* somebody who drives it */
 
+/**
+ * How a check reaches the device, if not through the library's handle: one of these at most. It sees what the library hides,
+ * and says itself what does not apply: the other needs are those of a handle.
+ */
+#define CHECK_BY_KERNEL (1u << 16) /* by the kernel's calls on the device's descriptor: c->kernel */
+#define CHECK_BY_REGION                                                                                      \
+	(1u << 17) /* by the migration region of v1, which the handle c->dev shows and does not drive */
+#define CHECK_BY_SOCKET                                                                                      \
+	(1u << 18) /* by the messages of vfio-user: c->socket is connected, and nothing was said yet */
+#define CHECK_BY_ALL (CHECK_BY_KERNEL | CHECK_BY_REGION | CHECK_BY_SOCKET)
+
 #define CHECK_CLAUSES_MAX 4
 #define CHECK_TEXT_MAX    512
 
@@ -77,9 +90,29 @@ struct check_driver {
 	void (*end)(void *work); /* the device must still be open, in RUNNING */
 };
 
+/** The calls of a user of the kernel's interface; as the system's, with errno. A test may put its own in their place. */
+struct check_calls {
+	int (*ioctl)(void *opaque, int fd, unsigned long request, void *arg);
+	ssize_t (*read)(void *opaque, int fd, void *buf, size_t len);
+	ssize_t (*write)(void *opaque, int fd, const void *buf, size_t len);
+	int (*poll)(void *opaque, struct pollfd *fds, nfds_t n, int timeout_ms);
+	int (*close)(void *opaque, int fd);
+	void *opaque;
+};
+
+/** A device of the kernel's VFIO, opened by these calls alone. -1: it has none. */
+struct check_kernel {
+	int device, group, container, iommufd;
+	const struct check_calls *calls;
+};
+
 struct check_target {
 	/** 0 or a negative errno, with a sentence in @why. Called in the process of a check. */
 	int (*open)(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size);
+	/** The same past the library's handle, for CHECK_BY_*. NULL: the device is not reached in this way. */
+	int (*open_kernel)(void *opaque, bool second, struct check_kernel *ret, char *why, size_t why_size);
+	int (*open_region)(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size);
+	int (*open_socket)(void *opaque, int *ret_fd, char *why, size_t why_size);
 	void *opaque;
 	const struct check_driver *driver; /* may be NULL */
 	bool has_second;                   /* a device for what was saved */

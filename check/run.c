@@ -106,14 +106,12 @@ static void look_at_tag(struct check_context *c)
 			  vmig_uuid_text(&tag.identity, text));
 }
 
-static void do_check(struct check_context *c, const struct check *check)
+static void open_handle(struct check_context *c, const struct check *check)
 {
+	const struct check_target *t = c->target;
 	char why[CHECK_TEXT_MAX] = "";
 
-	if (setjmp(c->end))
-		return;
-	check_did(c, "opened the device");
-	if (c->target->open(c->target->opaque, false, &c->dev, why, sizeof(why)))
+	if (t->open(t->opaque, false, &c->dev, why, sizeof(why)))
 		check_end(c, CHECK_ERROR, "a device that can be opened", "%s", why);
 	vmig_device_set_timeout(c->dev, 0);
 	vmig_device_query_info(c->dev, &c->info);
@@ -121,6 +119,40 @@ static void do_check(struct check_context *c, const struct check *check)
 	look_at_tag(c);
 	if (c->info.migration_flags & VMIG_MIGRATION_STOP_COPY)
 		check_to_running(c, c->dev);
+}
+
+static void open_bare(struct check_context *c, uint32_t way)
+{
+	const struct check_target *t = c->target;
+	char why[CHECK_TEXT_MAX] = "";
+	int r = 0;
+
+	if (way == CHECK_BY_KERNEL && t->open_kernel)
+		r = t->open_kernel(t->opaque, false, &c->kernel, why, sizeof(why));
+	else if (way == CHECK_BY_REGION && t->open_region)
+		r = t->open_region(t->opaque, false, &c->dev, why, sizeof(why));
+	else if (way == CHECK_BY_SOCKET && t->open_socket)
+		r = t->open_socket(t->opaque, &c->socket, why, sizeof(why));
+	else
+		check_end(c, CHECK_NOT_APPLICABLE, "", "the device is not reached by %s",
+			  way == CHECK_BY_KERNEL   ? "the kernel's interface"
+			  : way == CHECK_BY_REGION ? "a migration region of v1"
+						   : "vfio-user");
+	if (r)
+		check_end(c, CHECK_ERROR, "a device that can be opened", "%s", why);
+	if (c->dev)
+		vmig_device_query_info(c->dev, &c->info);
+}
+
+static void do_check(struct check_context *c, const struct check *check)
+{
+	if (setjmp(c->end))
+		return;
+	check_did(c, "opened the device");
+	if (check->needs & CHECK_BY_ALL)
+		open_bare(c, check->needs & CHECK_BY_ALL);
+	else
+		open_handle(c, check);
 	snprintf(c->result.expected, sizeof(c->result.expected), "%s", check->about);
 	check->run(c);
 	c->result.verdict = CHECK_PASS;
@@ -156,7 +188,10 @@ __attribute__((noreturn)) static void child(const struct check_target *target, c
 	struct check_result result;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	c = (struct check_context){ .target = target, .result.verdict = CHECK_ERROR };
+	c = (struct check_context){ .target = target,
+				    .kernel = { -1, -1, -1, -1, NULL },
+				    .socket = -1,
+				    .result.verdict = CHECK_ERROR };
 	do_check(&c, check);
 	result = c.result;
 	/* Before the device is let go of: if that hangs, the result is known. */

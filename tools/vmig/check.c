@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check-bare.h"
 #include "check-drive.h"
 #include "check-report.h"
 #include "device.h"
@@ -101,6 +102,7 @@ static int run(const struct tool_options *o)
 	struct check_report report = { .device = o->words[0], .second = o->second };
 	int r;
 
+	check_bare_ways(o, &target);
 	if (o->n_words > 1)
 		return tool_fail(VMIG_BAD_INPUT, "one DEVICE at a time: '%s' is too many (--second?)",
 				 o->words[1]);
