@@ -124,6 +124,7 @@ struct check_target {
 
 struct check_result {
 	enum check_verdict verdict;
+	bool lost; /* its process could not be ended: it is in the kernel for ever, and has the device */
 	uint64_t ns;
 	char did[CHECK_TEXT_MAX], saw[CHECK_TEXT_MAX], expected[CHECK_TEXT_MAX];
 };

@@ -14,6 +14,8 @@ void check_did(struct check_context *c, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(c->result.did, sizeof(c->result.did), format, ap);
 	va_end(ap);
+	if (c->told)
+		memcpy(c->told, c->result.did, sizeof(c->result.did));
 }
 
 void check_end(struct check_context *c, enum check_verdict verdict, const char *expected, const char *saw,

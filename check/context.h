@@ -24,6 +24,7 @@ struct check_context {
 	struct vmig_space *space;   /* NULL until the device has work; so is @work */
 	void *work;
 	struct check_result result;
+	char *told; /* result.did once more, where the caller sees it if the check never ends */
 	jmp_buf end;
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -182,7 +183,7 @@ static void leave(struct check_context *c)
 }
 
 __attribute__((noreturn)) static void child(const struct check_target *target, const struct check *check,
-					    int fd)
+					    char *told, int fd)
 {
 	static struct check_context c; /* survives longjmp() */
 	struct check_result result;
@@ -191,6 +192,7 @@ __attribute__((noreturn)) static void child(const struct check_target *target, c
 	c = (struct check_context){ .target = target,
 				    .kernel = { -1, -1, -1, -1, NULL },
 				    .socket = -1,
+				    .told = told,
 				    .result.verdict = CHECK_ERROR };
 	do_check(&c, check);
 	result = c.result;
@@ -228,17 +230,18 @@ static void died(struct check_result *ret, int status)
 			 WEXITSTATUS(status));
 }
 
-/* A process that is in the kernel for ever cannot be killed: it is left. */
-static void end_child(pid_t pid, int *ret_status)
+/* A process that is in the kernel for ever cannot be killed: it is left. False then. */
+static bool end_child(pid_t pid, int *ret_status)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 
 	kill(pid, SIGKILL);
 	for (int i = 0; i < 1000; i++) {
 		if (waitpid(pid, ret_status, WNOHANG) == pid)
-			return;
+			return true;
 		nanosleep(&pause, NULL);
 	}
+	return false;
 }
 
 static void watch(const struct check_target *target, pid_t pid, int fd, struct check_result *ret)
@@ -248,8 +251,9 @@ static void watch(const struct check_target *target, pid_t pid, int fd, struct c
 
 	if (!comes(fd, timeout)) {
 		*ret = (struct check_result){ .verdict = CHECK_HANG };
-		snprintf(ret->saw, sizeof(ret->saw), "no end within %d ms", timeout);
-		end_child(pid, &status);
+		ret->lost = !end_child(pid, &status);
+		snprintf(ret->saw, sizeof(ret->saw), "no end within %d ms%s", timeout,
+			 ret->lost ? ", and its process cannot be killed" : "");
 		return;
 	}
 	if (read(fd, ret, sizeof(*ret)) != (ssize_t)sizeof(*ret)) {
@@ -264,16 +268,24 @@ static void watch(const struct check_target *target, pid_t pid, int fd, struct c
 			;
 		return;
 	}
-	end_child(pid, &status);
+	ret->lost = !end_child(pid, &status);
 }
 
-void check_run(const struct check_target *target, const struct check *check, struct check_result *ret)
+/* What it was doing when it came to no end of its own. */
+static void tell_unended(const struct check *check, const char *told, struct check_result *ret)
 {
-	uint64_t begun = now_ns();
+	if (ret->did[0] || ret->expected[0])
+		return;
+	snprintf(ret->did, sizeof(ret->did), "%.*s", CHECK_TEXT_MAX - 1, told);
+	snprintf(ret->expected, sizeof(ret->expected), "%s", check->about);
+}
+
+static void run_told(const struct check_target *target, const struct check *check, char *told,
+		     struct check_result *ret)
+{
 	int fds[2];
 	pid_t pid;
 
-	*ret = (struct check_result){ .verdict = CHECK_ERROR };
 	if (pipe(fds)) {
 		snprintf(ret->saw, sizeof(ret->saw), "pipe: %s", strerror(errno));
 		return;
@@ -282,7 +294,7 @@ void check_run(const struct check_target *target, const struct check *check, str
 	pid = fork();
 	if (!pid) {
 		close(fds[0]);
-		child(target, check, fds[1]);
+		child(target, check, told, fds[1]);
 	}
 	close(fds[1]);
 	if (pid < 0)
@@ -290,6 +302,21 @@ void check_run(const struct check_target *target, const struct check *check, str
 	else
 		watch(target, pid, fds[0], ret);
 	close(fds[0]);
+	tell_unended(check, told, ret);
+}
+
+void check_run(const struct check_target *target, const struct check *check, struct check_result *ret)
+{
+	uint64_t begun = now_ns();
+	char *told = mmap(NULL, CHECK_TEXT_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	*ret = (struct check_result){ .verdict = CHECK_ERROR };
+	if (told == MAP_FAILED) {
+		snprintf(ret->saw, sizeof(ret->saw), "mmap: %s", strerror(errno));
+		return;
+	}
+	run_told(target, check, told, ret);
+	munmap(told, CHECK_TEXT_MAX);
 	ret->ns = now_ns() - begun;
 }
 

@@ -7,7 +7,7 @@
 
 #include <vmig/uuid.h>
 
-#include "check/check.h"
+#include "check/context.h"
 #include "models/models.h"
 #include "tests/harness.h"
 
@@ -29,6 +29,7 @@ static void does_nothing(struct check_context *c)
 
 static void hangs(struct check_context *c)
 {
+	check_did(c, "paused for ever");
 	for (;;)
 		pause();
 }
@@ -64,7 +65,10 @@ TEST(a_hang_is_a_result)
 	struct check_result result = run((struct check_target){ .timeout_ms = 200 }, CHECK(.run = hangs));
 
 	ck_assert_int_eq(result.verdict, CHECK_HANG);
+	ck_assert(!result.lost);
 	ck_assert_ptr_nonnull(strstr(result.saw, "200 ms"));
+	ck_assert_str_eq(result.did, "paused for ever");
+	ck_assert_str_eq(result.expected, "y");
 }
 
 TEST(a_process_that_dies_is_an_error)

@@ -44,13 +44,28 @@ static int look(const struct check_target *target)
 	return 0;
 }
 
-static void run_all(const struct tool_options *o, const struct check_target *target,
-		    struct check_report *report)
+static size_t n_checks(void)
 {
-	uint32_t n = 0;
+	size_t n = 0;
 
 	while (check_table[n].id)
 		n++;
+	return n;
+}
+
+/* One that is not asked any more, as an earlier check has lost the device. */
+static void skip(const char *loser, struct check_result *ret)
+{
+	*ret = (struct check_result){ .verdict = CHECK_SKIPPED };
+	snprintf(ret->saw, sizeof(ret->saw), "the device hangs: %s did not come back", loser);
+}
+
+static void run_all(const struct tool_options *o, const struct check_target *target,
+		    struct check_report *report)
+{
+	const char *loser = NULL;
+	uint32_t n = (uint32_t)n_checks();
+
 	if (o->tap)
 		printf("1..%u\n", n);
 	for (uint32_t i = 0; i < n; i++) {
@@ -58,7 +73,12 @@ static void run_all(const struct tool_options *o, const struct check_target *tar
 
 		snprintf(line, sizeof(line), "%u of %u: %s", i + 1, n, check_table[i].id);
 		tool_progress(line);
-		check_run(target, &check_table[i], &report->results[i]);
+		if (loser)
+			skip(loser, &report->results[i]);
+		else
+			check_run(target, &check_table[i], &report->results[i]);
+		if (report->results[i].lost)
+			loser = check_table[i].id;
 		report->counts[report->results[i].verdict]++;
 		if (o->tap)
 			check_report_tap(i + 1, &check_table[i], &report->results[i]);
@@ -77,15 +97,6 @@ static int tell(const struct tool_options *o, const struct check_report *report)
 	return report->counts[CHECK_FAIL] + report->counts[CHECK_HANG] + report->counts[CHECK_ERROR]
 		       ? DOES_NOT
 		       : CONFORMS;
-}
-
-static size_t n_checks(void)
-{
-	size_t n = 0;
-
-	while (check_table[n].id)
-		n++;
-	return n;
 }
 
 static int run(const struct tool_options *o)
