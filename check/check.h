@@ -16,6 +16,7 @@
 
 #include <vmig/device.h>
 #include <vmig/space.h>
+#include <vmig/state.h>
 
 enum check_verdict {
 	CHECK_PASS,
@@ -122,12 +123,59 @@ struct check_target {
 	uint32_t patience_ms;              /* to wait for a device at work to do something; 8,000 */
 };
 
+/* How many transitions of one check are kept: the first ones, and the last. */
+#define CHECK_ARCS_MAX 512
+
+/** What came of a transition that a device was asked for. */
+enum check_came {
+	CHECK_CAME_OK,      /* it succeeded, and the device is there */
+	CHECK_CAME_REFUSED, /* an error, which is allowed here or wanted */
+	CHECK_CAME_WRONG,   /* an error instead of success, success instead of an error, or another state */
+	CHECK_CAME_NOT,     /* it did not come back: the check was ended, or died */
+	CHECK_CAMES,
+};
+
+/** "ok", "refused", "wrong", "no end" */
+const char *check_came_name(enum check_came came);
+
+struct check_arc {
+	uint32_t from, to, then; /* VMIG_STATE_NONE: not known. @then: where the device is */
+	uint32_t came;           /* enum check_came */
+	int32_t error;           /* a negative errno, or 0 */
+	bool reset;              /* not by a new state, but by a reset */
+	bool second;             /* of the other device */
+	uint64_t at_ns, ns;      /* since the check began; how long it took */
+};
+
 struct check_result {
 	enum check_verdict verdict;
 	bool lost; /* its process could not be ended: it is in the kernel for ever, and has the device */
 	uint64_t ns;
+	/* What comes from a device in these is made printable UTF-8. */
 	char did[CHECK_TEXT_MAX], saw[CHECK_TEXT_MAX], expected[CHECK_TEXT_MAX];
+	uint32_t n_asked; /* transitions; more than CHECK_ARCS_MAX: those in between are not kept */
+	struct check_arc arcs[CHECK_ARCS_MAX];
 };
+
+/** Whatever is no printable UTF-8, or turns the direction of a text, becomes '?'. */
+void check_text_clean(char *text);
+
+/** The entries of result->arcs. */
+uint32_t check_arcs_kept(const struct check_result *result);
+
+/** All of one transition, of the device that is checked (not of the other one). */
+struct check_arc_sum {
+	uint32_t from, to;
+	bool reset;
+	uint32_t n[CHECK_CAMES];
+	uint64_t min_ns, median_ns, max_ns; /* of those that came OK; 0 if none did */
+};
+
+/* Every pair of states, and a reset of each. */
+#define CHECK_SUMS_MAX (VMIG_STATE_NR * (VMIG_STATE_NR + 1))
+
+/** Over the results of all of check_table, by from and to, resets last. Their number, or -ENOMEM. */
+int check_arcs_sum(const struct check_result *results, struct check_arc_sum ret[CHECK_SUMS_MAX]);
 
 /** Run one. Never fails: what goes wrong is a result. */
 void check_run(const struct check_target *target, const struct check *check, struct check_result *ret);

@@ -12,10 +12,8 @@ void check_did(struct check_context *c, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(c->result.did, sizeof(c->result.did), format, ap);
+	vsnprintf(c->result->did, sizeof(c->result->did), format, ap);
 	va_end(ap);
-	if (c->told)
-		memcpy(c->told, c->result.did, sizeof(c->result.did));
 }
 
 void check_end(struct check_context *c, enum check_verdict verdict, const char *expected, const char *saw,
@@ -23,10 +21,10 @@ void check_end(struct check_context *c, enum check_verdict verdict, const char *
 {
 	va_list ap;
 
-	c->result.verdict = verdict;
-	snprintf(c->result.expected, sizeof(c->result.expected), "%s", expected);
+	c->result->verdict = verdict;
+	snprintf(c->result->expected, sizeof(c->result->expected), "%s", expected);
 	va_start(ap, saw);
-	vsnprintf(c->result.saw, sizeof(c->result.saw), saw, ap);
+	vsnprintf(c->result->saw, sizeof(c->result->saw), saw, ap);
 	va_end(ap);
 	longjmp(c->end, 1);
 }
@@ -52,12 +50,12 @@ uint32_t check_state(struct check_context *c)
 
 	if (r)
 		check_fail(c, "the state can be asked for at any time", "%s", strerror(-r));
+	c->at = state;
 	return state;
 }
 
-void check_in_state(struct check_context *c, uint32_t state)
+static void expect_state(struct check_context *c, uint32_t state, uint32_t is)
 {
-	uint32_t is = check_state(c);
 	char expected[64];
 
 	snprintf(expected, sizeof(expected), "the device is in %s", check_state_name(state));
@@ -65,19 +63,24 @@ void check_in_state(struct check_context *c, uint32_t state)
 		check_fail(c, expected, "it is in %s (%u)", check_state_name(is), is);
 }
 
+void check_in_state(struct check_context *c, uint32_t state)
+{
+	expect_state(c, state, check_state(c));
+}
+
 struct vmig_session *check_enter(struct check_context *c, uint32_t state)
 {
 	struct vmig_session *session = NULL;
 	struct vmig_error error;
 	char expected[64];
-	int r = vmig_device_set_state(c->dev, state, VMIG_STATE_NONE, &session);
+	int r = check_ask(c, c->dev, state, CHECK_WANT_SUCCESS, &session);
 
 	snprintf(expected, sizeof(expected), "the device goes to %s", check_state_name(state));
 	if (r) {
 		vmig_device_query_error(c->dev, &error);
 		check_fail(c, expected, "%s (%s: %s)", strerror(-r), error.where, error.text);
 	}
-	check_in_state(c, state);
+	expect_state(c, state, c->at == VMIG_STATE_NONE ? check_state(c) : c->at);
 	return session;
 }
 
@@ -89,13 +92,13 @@ void check_go(struct check_context *c, uint32_t state)
 static void reset_to_running(struct check_context *c, struct vmig_device *dev)
 {
 	uint32_t state;
-	int r = vmig_device_reset(dev);
+	int r = check_reset(c, dev);
 
 	if (!r)
 		r = vmig_device_query_state(dev, &state);
 	/* A reset that leaves the machine where it is (libvfio-user) is for a walk to make good. */
 	if (!r && state != VMIG_STATE_RUNNING && state != VMIG_STATE_ERROR)
-		r = vmig_device_set_state(dev, VMIG_STATE_RUNNING, VMIG_STATE_NONE, NULL);
+		r = check_ask(c, dev, VMIG_STATE_RUNNING, CHECK_WANT_SUCCESS, NULL);
 	else if (!r && state == VMIG_STATE_ERROR)
 		r = -EIO;
 	if (r)
@@ -109,10 +112,11 @@ void check_to_running(struct check_context *c, struct vmig_device *dev)
 
 	if (r)
 		check_end(c, CHECK_ERROR, "the state can be asked for", "%s", strerror(-r));
+	*(dev == c->second ? &c->second_at : &c->at) = state;
 	if (state == VMIG_STATE_RUNNING)
 		return;
 	if (state == VMIG_STATE_ERROR || state == VMIG_STATE_RESUMING ||
-	    vmig_device_set_state(dev, VMIG_STATE_RUNNING, VMIG_STATE_NONE, NULL))
+	    check_ask(c, dev, VMIG_STATE_RUNNING, CHECK_WANT_EITHER, NULL))
 		reset_to_running(c, dev);
 }
 
@@ -194,7 +198,7 @@ int check_load(struct check_context *c, struct vmig_device *dev, const uint8_t *
 	       size_t piece)
 {
 	struct vmig_session *session = NULL;
-	int r = vmig_device_set_state(dev, VMIG_STATE_RESUMING, VMIG_STATE_NONE, &session);
+	int r = check_ask(c, dev, VMIG_STATE_RESUMING, CHECK_WANT_SUCCESS, &session);
 
 	if (r || !session)
 		check_fail(c, "RESUMING is entered, with a new session", "%s",
@@ -202,7 +206,7 @@ int check_load(struct check_context *c, struct vmig_device *dev, const uint8_t *
 	r = write_all(session, data, len, piece);
 	/* A write that failed makes the rest meaningless (and one driver counts those bytes all the same). */
 	if (!r)
-		r = vmig_device_set_state(dev, VMIG_STATE_STOP, VMIG_STATE_NONE, NULL);
+		r = check_ask(c, dev, VMIG_STATE_STOP, CHECK_WANT_EITHER, NULL);
 	vmig_session_close(session);
 	return r;
 }

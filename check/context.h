@@ -23,8 +23,9 @@ struct check_context {
 	int socket;                 /* CHECK_BY_SOCKET */
 	struct vmig_space *space;   /* NULL until the device has work; so is @work */
 	void *work;
-	struct check_result result;
-	char *told; /* result.did once more, where the caller sees it if the check never ends */
+	struct check_result *result; /* where the caller sees it, whatever becomes of this process */
+	uint64_t begun_ns;
+	uint32_t at, second_at; /* the states they were last seen in; VMIG_STATE_NONE */
 	jmp_buf end;
 };
 
@@ -40,6 +41,32 @@ __attribute__((noreturn, format(printf, 4, 5))) void
 check_end(struct check_context *c, enum check_verdict verdict, const char *expected, const char *saw, ...);
 #define check_fail(c, expected, ...)    check_end(c, CHECK_FAIL, expected, __VA_ARGS__)
 #define check_observe(c, expected, ...) check_end(c, CHECK_OBSERVATION, expected, __VA_ARGS__)
+
+uint64_t check_now_ns(void);
+
+/**
+ * Every transition is asked for by these, which put down what came of it for the report's graph and timings; those who ask
+ * past the handle put it down themselves. It is put down first, and asked for then: what does not come back is seen.
+ */
+enum check_want {
+	CHECK_WANT_SUCCESS,
+	CHECK_WANT_EITHER,
+	CHECK_WANT_ERROR,
+};
+
+/** As vmig_device_set_state(); the device's state is asked for thereafter: c->at or c->second_at. */
+int check_ask(struct check_context *c, struct vmig_device *dev, uint32_t state, enum check_want want,
+	      struct vmig_session **ret);
+/** As vmig_device_reset(), which must succeed. */
+int check_reset(struct check_context *c, struct vmig_device *dev);
+/** The last transition was wrong, as is known now only, if it came as @if_came: it succeeded with data that were none. */
+void check_was_wrong(struct check_context *c, enum check_came if_came);
+
+/** From c->at to @to (or by a reset). Never fails. */
+struct check_arc *check_arc_begin(struct check_context *c, uint32_t to);
+/** It has returned 0 or a negative errno, and the device is in @then now. */
+void check_arc_end(struct check_context *c, struct check_arc *arc, enum check_want want, int r,
+		   uint32_t then);
 
 const char *check_state_name(uint32_t state);
 bool check_has_state(struct check_context *c, uint32_t state);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One check in a process of its own: what it says comes through a pipe; what does not come in time hangs. */
+/* One check in a process of its own: what it says is in memory that it shares; what does not end in time hangs. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "context.h"
+#include "left.h"
 
 #define DEFAULT_TIMEOUT_MS 20000u
 #define CLOSE_MS           5000 /* to let go of the device, when the result is there */
@@ -30,14 +30,6 @@ static const char *const names[CHECK_VERDICTS] = {
 const char *check_verdict_name(enum check_verdict verdict)
 {
 	return (unsigned int)verdict < CHECK_VERDICTS ? names[verdict] : "?";
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 /* --- in the process of the check -------------------------------------------------------------- */
@@ -154,10 +146,10 @@ static void do_check(struct check_context *c, const struct check *check)
 		open_bare(c, check->needs & CHECK_BY_ALL);
 	else
 		open_handle(c, check);
-	snprintf(c->result.expected, sizeof(c->result.expected), "%s", check->about);
+	snprintf(c->result->expected, sizeof(c->result->expected), "%s", check->about);
 	check->run(c);
-	c->result.verdict = CHECK_PASS;
-	snprintf(c->result.saw, sizeof(c->result.saw), "that");
+	c->result->verdict = CHECK_PASS;
+	snprintf(c->result->saw, sizeof(c->result->saw), "that");
 }
 
 /* As it was found, as far as can be, for the next one: a device may keep its state across users. */
@@ -183,21 +175,23 @@ static void leave(struct check_context *c)
 }
 
 __attribute__((noreturn)) static void child(const struct check_target *target, const struct check *check,
-					    char *told, int fd)
+					    struct check_result *result, uint64_t begun_ns, int fd)
 {
+	static struct check_result after;
 	static struct check_context c; /* survives longjmp() */
-	struct check_result result;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	c = (struct check_context){ .target = target,
 				    .kernel = { -1, -1, -1, -1, NULL },
 				    .socket = -1,
-				    .told = told,
-				    .result.verdict = CHECK_ERROR };
+				    .result = result,
+				    .begun_ns = begun_ns,
+				    .at = VMIG_STATE_NONE,
+				    .second_at = VMIG_STATE_NONE };
 	do_check(&c, check);
-	result = c.result;
-	/* Before the device is let go of: if that hangs, the result is known. */
-	if (write(fd, &result, sizeof(result)) != (ssize_t)sizeof(result))
+	/* Before the device is let go of: if that hangs, the result is known, and stays. */
+	c.result = &after;
+	if (write(fd, "", 1) != 1)
 		_exit(1);
 	leave(&c);
 	_exit(0);
@@ -207,11 +201,11 @@ __attribute__((noreturn)) static void child(const struct check_target *target, c
 
 static bool comes(int fd, int timeout_ms)
 {
-	uint64_t end = now_ns() + (uint64_t)timeout_ms * 1000000;
+	uint64_t end = check_now_ns() + (uint64_t)timeout_ms * 1000000;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
 	for (;;) {
-		uint64_t now = now_ns();
+		uint64_t now = check_now_ns();
 		int r = now < end ? poll(&p, 1, (int)((end - now) / 1000000) + 1) : 0;
 
 		if (r >= 0 || errno != EINTR)
@@ -221,7 +215,7 @@ static bool comes(int fd, int timeout_ms)
 
 static void died(struct check_result *ret, int status)
 {
-	*ret = (struct check_result){ .verdict = CHECK_ERROR };
+	ret->verdict = CHECK_ERROR;
 	if (WIFSIGNALED(status))
 		snprintf(ret->saw, sizeof(ret->saw), "the process of the check was killed by signal %d",
 			 WTERMSIG(status));
@@ -244,80 +238,73 @@ static bool end_child(pid_t pid, int *ret_status)
 	return false;
 }
 
-static void watch(const struct check_target *target, pid_t pid, int fd, struct check_result *ret)
+static void wait_for(pid_t pid, int *ret_status)
+{
+	while (waitpid(pid, ret_status, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* Until its end. @left is what it has left by then. */
+static void watch(const struct check_target *target, pid_t pid, int fd, const struct check_result *left,
+		  struct check_result *ret)
 {
 	int timeout = (int)(target->timeout_ms ? target->timeout_ms : DEFAULT_TIMEOUT_MS), status = 0;
+	uint64_t begun_ns = check_now_ns();
+	bool in_time = comes(fd, timeout), done, lost = false;
 	char byte;
 
-	if (!comes(fd, timeout)) {
-		*ret = (struct check_result){ .verdict = CHECK_HANG };
-		ret->lost = !end_child(pid, &status);
-		snprintf(ret->saw, sizeof(ret->saw), "no end within %d ms%s", timeout,
-			 ret->lost ? ", and its process cannot be killed" : "");
-		return;
-	}
-	if (read(fd, ret, sizeof(*ret)) != (ssize_t)sizeof(*ret)) {
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-		died(ret, status);
-		return;
-	}
+	done = in_time && read(fd, &byte, 1) == 1;
 	/* The end of the pipe is the end of the process. */
-	if (comes(fd, CLOSE_MS) && !read(fd, &byte, 1)) {
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-		return;
+	if (in_time && (!done || (comes(fd, CLOSE_MS) && !read(fd, &byte, 1))))
+		wait_for(pid, &status);
+	else
+		lost = !end_child(pid, &status);
+	check_left_take(left, check_now_ns() - begun_ns, ret);
+	ret->lost = lost;
+	if (!in_time) {
+		ret->verdict = CHECK_HANG;
+		snprintf(ret->saw, sizeof(ret->saw), "no end within %d ms%s", timeout,
+			 lost ? ", and its process cannot be killed" : "");
+	} else if (!done) {
+		died(ret, status);
 	}
-	ret->lost = !end_child(pid, &status);
 }
 
-/* What it was doing when it came to no end of its own. */
-static void tell_unended(const struct check *check, const char *told, struct check_result *ret)
+static void run_in_child(const struct check_target *target, const struct check *check,
+			 struct check_result *left, const int fds[2], struct check_result *ret)
 {
-	if (ret->did[0] || ret->expected[0])
-		return;
-	snprintf(ret->did, sizeof(ret->did), "%.*s", CHECK_TEXT_MAX - 1, told);
-	snprintf(ret->expected, sizeof(ret->expected), "%s", check->about);
-}
-
-static void run_told(const struct check_target *target, const struct check *check, char *told,
-		     struct check_result *ret)
-{
-	int fds[2];
+	uint64_t begun_ns = check_now_ns();
 	pid_t pid;
 
-	if (pipe(fds)) {
-		snprintf(ret->saw, sizeof(ret->saw), "pipe: %s", strerror(errno));
-		return;
-	}
+	left->verdict = CHECK_ERROR;
+	snprintf(left->expected, sizeof(left->expected), "%s", check->about);
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
 		close(fds[0]);
-		child(target, check, told, fds[1]);
+		child(target, check, left, begun_ns, fds[1]);
 	}
 	close(fds[1]);
 	if (pid < 0)
 		snprintf(ret->saw, sizeof(ret->saw), "fork: %s", strerror(errno));
 	else
-		watch(target, pid, fds[0], ret);
+		watch(target, pid, fds[0], left, ret);
 	close(fds[0]);
-	tell_unended(check, told, ret);
 }
 
 void check_run(const struct check_target *target, const struct check *check, struct check_result *ret)
 {
-	uint64_t begun = now_ns();
-	char *told = mmap(NULL, CHECK_TEXT_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct check_result *left = check_left_new();
+	uint64_t begun_ns = check_now_ns();
+	int fds[2];
 
 	*ret = (struct check_result){ .verdict = CHECK_ERROR };
-	if (told == MAP_FAILED) {
-		snprintf(ret->saw, sizeof(ret->saw), "mmap: %s", strerror(errno));
-		return;
-	}
-	run_told(target, check, told, ret);
-	munmap(told, CHECK_TEXT_MAX);
-	ret->ns = now_ns() - begun;
+	if (!left || pipe(fds))
+		snprintf(ret->saw, sizeof(ret->saw), "a pipe or memory for the check: %s", strerror(errno));
+	else
+		run_in_child(target, check, left, fds, ret);
+	check_left_free(left);
+	ret->ns = check_now_ns() - begun_ns;
 }
 
 /* --- by clause --------------------------------------------------------------------------------- */

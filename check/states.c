@@ -127,7 +127,7 @@ void check_reset_everywhere(struct check_context *c)
 			continue;
 		session = check_bring(c, state);
 		check_did(c, "reset the device in %s", check_state_name(state));
-		r = vmig_device_reset(c->dev);
+		r = check_reset(c, c->dev);
 		if (r)
 			check_fail(c, "a reset succeeds in every state", "%s", strerror(-r));
 		check_in_state(c, VMIG_STATE_RUNNING);
@@ -139,7 +139,7 @@ void check_reset_everywhere(struct check_context *c)
 static int fail_to_load(struct check_context *c)
 {
 	struct vmig_session *session = check_bring(c, VMIG_STATE_RESUMING);
-	int r = vmig_device_set_state(c->dev, VMIG_STATE_STOP, VMIG_STATE_NONE, NULL);
+	int r = check_ask(c, c->dev, VMIG_STATE_STOP, CHECK_WANT_EITHER, NULL);
 
 	check_did(c, "left RESUMING for STOP without having written anything");
 	vmig_session_close(session);
@@ -154,7 +154,7 @@ void check_failed_state(struct check_context *c)
 	uint32_t state;
 
 	fail_to_load(c);
-	state = check_state(c);
+	state = c->at == VMIG_STATE_NONE ? check_state(c) : c->at;
 	if (state != VMIG_STATE_RESUMING && state != VMIG_STATE_ERROR)
 		check_fail(c, "after a failure: the state of before, one on the way, or ERROR", "%s (%u)",
 			   check_state_name(state), state);
@@ -166,7 +166,7 @@ void check_reset_after_failure(struct check_context *c)
 
 	fail_to_load(c);
 	check_did(c, "reset the device after RESUMING -> STOP had failed, and went to STOP and back");
-	r = vmig_device_reset(c->dev);
+	r = check_reset(c, c->dev);
 	if (r)
 		check_fail(c, "a reset leads out of a failure", "%s", strerror(-r));
 	check_in_state(c, VMIG_STATE_RUNNING);

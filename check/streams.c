@@ -98,6 +98,7 @@ static void must_load(struct check_context *c, struct vmig_device *dev, const st
 	int r = check_load(c, dev, bytes->data, bytes->len, piece);
 
 	if (r) {
+		check_was_wrong(c, CHECK_CAME_REFUSED);
 		vmig_device_query_error(dev, &error);
 		check_fail(c, "what was saved is loaded", "%s (%s)", strerror(-r), error.text);
 	}
@@ -129,7 +130,7 @@ static void round_trip(struct check_context *c, struct vmig_device *dev)
 		check_to_running(c, dev);
 	check_did(c, "loaded what was saved (%zu bytes) and went on to RUNNING", a.len);
 	must_load(c, dev, &a, PIECE);
-	if (vmig_device_set_state(dev, VMIG_STATE_RUNNING, VMIG_STATE_NONE, NULL))
+	if (check_ask(c, dev, VMIG_STATE_RUNNING, CHECK_WANT_SUCCESS, NULL))
 		check_fail(c, "a device that was restored runs", "it does not");
 	free(a.data);
 }
@@ -174,7 +175,7 @@ void check_after_reset(struct check_context *c)
 	if (iov.iov_len && vmig_session_writev(session, &iov, 1))
 		check_fail(c, "the first half of what was saved is taken", "it is not");
 	check_did(c, "loaded half of a stream, reset the device, and loaded the whole of it");
-	if (vmig_device_reset(c->dev))
+	if (check_reset(c, c->dev))
 		check_fail(c, "a reset aborts RESUMING", "it fails");
 	vmig_session_close(session);
 	check_to_running(c, c->dev);
@@ -193,6 +194,8 @@ static void bad(struct check_context *c, enum expect expect, const uint8_t *data
 
 	check_to_running(c, c->dev);
 	r = check_load(c, c->dev, data, len, PIECE);
+	if (!r && expect == MUST_REFUSE)
+		check_was_wrong(c, CHECK_CAME_OK);
 	check_to_running(c, c->dev);
 	if (!r)
 		check_end(c, expect == MUST_REFUSE ? CHECK_FAIL : CHECK_OBSERVATION,

@@ -3,14 +3,33 @@
 #ifndef VMIG_TOOLS_CHECK_REPORT_H
 #define VMIG_TOOLS_CHECK_REPORT_H
 
+#include <jansson.h>
+
 #include "check/check.h"
 #include "tool.h"
 
+/* Of the JSON report: docs/check-report.schema.json. It changes when a member goes or means something else. */
+#define CHECK_REPORT_FORMAT 1
+
+#define CHECK_REPORT_NAME_MAX 256
+
 struct check_report {
-	const char *device, *second;  /* as they were given; @second may be NULL */
-	struct check_result *results; /* one for each check of check_table */
+	/* As they were given, made printable; @second is empty if there is none. */
+	char device[CHECK_REPORT_NAME_MAX], second[CHECK_REPORT_NAME_MAX];
+	bool dangerous;
+	char kernel[CHECK_REPORT_NAME_MAX]; /* "Linux 6.12.95 x86_64" */
+	char when[32];                      /* "2026-11-25T09:30:00Z" */
+	struct check_result *results;       /* one for each check of check_table */
 	uint32_t counts[CHECK_VERDICTS];
+	struct check_arc_sum sums[CHECK_SUMS_MAX];
+	uint32_t n_sums;
 };
+
+/** Ready to be filled by runs. 0, or an exit status: it has been said. */
+int check_report_init(struct check_report *report, const struct tool_options *o);
+/** When all checks have been done: counts and sums. The same. */
+int check_report_finish(struct check_report *report);
+void check_report_done(struct check_report *report);
 
 void check_report_text(const struct check_report *report);
 void check_report_json(const struct check_report *report);
@@ -19,7 +38,14 @@ void check_report_tap(uint32_t number, const struct check *check, const struct c
 /** 0, or an exit status: it has been said. */
 int check_report_junit(const struct check_report *report, const char *path);
 
+/** The rows of check_table. */
+size_t check_report_n_checks(void);
 /** Does it say that a device does not conform? */
 bool check_report_is_bad(enum check_verdict verdict);
+bool check_report_conforms(const struct check_report *report);
+bool check_report_is_worth_telling(enum check_verdict verdict);
+
+/** "EIO", "error 4095" into @buf, which is returned. */
+const char *check_report_errno(int32_t error, char buf[TOOL_TEXT_MAX]);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The conformance suite on one DEVICE. Each check opens it in a process of its own, so nothing is open here. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "check-bare.h"
@@ -44,15 +43,6 @@ static int look(const struct check_target *target)
 	return 0;
 }
 
-static size_t n_checks(void)
-{
-	size_t n = 0;
-
-	while (check_table[n].id)
-		n++;
-	return n;
-}
-
 /* One that is not asked any more, as an earlier check has lost the device. */
 static void skip(const char *loser, struct check_result *ret)
 {
@@ -64,7 +54,7 @@ static void run_all(const struct tool_options *o, const struct check_target *tar
 		    struct check_report *report)
 {
 	const char *loser = NULL;
-	uint32_t n = (uint32_t)n_checks();
+	uint32_t n = (uint32_t)check_report_n_checks();
 
 	if (o->tap)
 		printf("1..%u\n", n);
@@ -79,7 +69,6 @@ static void run_all(const struct tool_options *o, const struct check_target *tar
 			check_run(target, &check_table[i], &report->results[i]);
 		if (report->results[i].lost)
 			loser = check_table[i].id;
-		report->counts[report->results[i].verdict]++;
 		if (o->tap)
 			check_report_tap(i + 1, &check_table[i], &report->results[i]);
 	}
@@ -94,9 +83,23 @@ static int tell(const struct tool_options *o, const struct check_report *report)
 		check_report_text(report);
 	if (o->junit && check_report_junit(report, o->junit))
 		return COULD_NOT_RUN;
-	return report->counts[CHECK_FAIL] + report->counts[CHECK_HANG] + report->counts[CHECK_ERROR]
-		       ? DOES_NOT
-		       : CONFORMS;
+	return check_report_conforms(report) ? CONFORMS : DOES_NOT;
+}
+
+/* On a device that was looked at. */
+static int report_of(const struct tool_options *o, const struct check_target *target)
+{
+	static struct check_report report;
+	int r = check_report_init(&report, o);
+
+	if (r)
+		return r;
+	run_all(o, target, &report);
+	r = check_report_finish(&report);
+	if (!r)
+		r = tell(o, &report);
+	check_report_done(&report);
+	return r;
 }
 
 static int run(const struct tool_options *o)
@@ -110,7 +113,6 @@ static int run(const struct tool_options *o)
 		.kernel = open_kind_of(o->words[0]) == OPEN_KERNEL,
 		.timeout_ms = tool_ms(o->timeout_ns),
 	};
-	struct check_report report = { .device = o->words[0], .second = o->second };
 	int r;
 
 	check_bare_ways(o, &target);
@@ -122,15 +124,7 @@ static int run(const struct tool_options *o)
 	if (tool_device_check(o->words[0]) || (o->second && tool_device_check(o->second)))
 		return VMIG_BAD_INPUT;
 	r = look(&target);
-	if (r)
-		return r;
-	report.results = calloc(n_checks(), sizeof(*report.results));
-	if (!report.results)
-		return tool_fail(COULD_NOT_RUN, "no memory");
-	run_all(o, &target, &report);
-	r = tell(o, &report);
-	free(report.results);
-	return r;
+	return r ? r : report_of(o, &target);
 }
 
 const struct tool_verb tool_check = {
