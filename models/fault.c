@@ -9,6 +9,7 @@
 #include <vmig/state.h>
 
 #include "bytes.h"
+#include "mutants/mutants.h"
 #include "parse.h"
 
 #define TEXT_MAX  128
@@ -92,6 +93,13 @@ static int parse_what(const char *text, struct fault *ret, bool may_error, const
 	return may_error ? 0 : -EINVAL;
 }
 
+static int parse_rule(const char *name, struct fault *ret, const char **ret_why)
+{
+	*ret_why = "has no rule of this name: 'vmig help serve' lists them";
+	*ret = (struct fault){ .where = FAULT_RULE, .rule = mutant_find(name) };
+	return ret->rule ? 0 : -EINVAL;
+}
+
 int fault_parse(const char *text, struct fault *ret, const char **ret_why)
 {
 	struct fault fault = { 0 };
@@ -99,6 +107,8 @@ int fault_parse(const char *text, struct fault *ret, const char **ret_why)
 	bool may_error;
 
 	*ret_why = "has the form WHERE:WHAT, as in fault=RUNNING>PRE_COPY:EIO";
+	if (!strncmp(text, "rule:", 5))
+		return parse_rule(text + 5, ret, ret_why);
 	if (strlen(text) >= sizeof(copy))
 		return -EINVAL;
 	strcpy(copy, text);

@@ -9,6 +9,9 @@
  * WHAT   an errno's name ("EIO"), "error" (the device goes to ERROR: arcs and load only), or
  *	  "hang=TIME" (the call takes so much longer, then goes on)
  * once   only the first time
+ *
+ * Or rule:NAME: one rule of the protocol is broken, all the time (mutants/mutants.h). It is not for fault_check(): the
+ * model's handle is made a mutant.
  */
 #ifndef MODELS_FAULT_H
 #define MODELS_FAULT_H
@@ -26,7 +29,10 @@ enum fault_where {
 	FAULT_RESET,
 	FAULT_REPORT, /* for who stands between a device and its user; no model fails there */
 	FAULT_DESCRIPTOR,
+	FAULT_RULE,
 };
+
+struct mutant_rule;
 
 struct fault {
 	enum fault_where where;
@@ -36,6 +42,7 @@ struct fault {
 	bool to_error;     /* and the device goes to ERROR */
 	uint64_t hang_ns;
 	bool once, fired;
+	const struct mutant_rule *rule; /* FAULT_RULE */
 };
 
 /** -EINVAL: *ret_why (static) says what is wrong with @text, as the end of a sentence. */

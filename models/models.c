@@ -9,6 +9,7 @@
 
 #include "bytes.h"
 #include "common.h"
+#include "mutants/mutants.h"
 #include "nic.h"
 #include "parse.h"
 
@@ -37,7 +38,7 @@ static const struct model_key nic_keys[] = {
 	{ "version", "X.Y.Z", "what its descriptor and its stream say (1.0.0)" },
 	{ "fault", "WHERE:WHAT",
 	  "fail on purpose: an arc like STOP>STOP_COPY, read, write, load, precopy-info or "
-	  "reset; an errno like EIO, error or hang=TIME; :once" },
+	  "reset; an errno like EIO, error or hang=TIME; :once; or rule:NAME" },
 	{ NULL, NULL, NULL },
 };
 
@@ -375,6 +376,24 @@ static int show_v1(const struct model *model, struct vmig_device *plain, const s
 		    r == -EINVAL ? "its data section cannot be of that size" : strerror(-r));
 }
 
+/* With the rule broken that is to be. */
+static int open_plain(const struct model *model, const struct model_options *o, struct vmig_device **ret)
+{
+	struct vmig_device *good;
+	int r = model->open(o, &good);
+
+	if (r)
+		return r;
+	if (o->fault.where != FAULT_RULE) {
+		*ret = good;
+		return 0;
+	}
+	r = mutant_new(o->fault.rule, good, ret);
+	if (r)
+		vmig_device_close(good);
+	return r;
+}
+
 static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *config, struct vmig_device **ret,
 		     struct vmig_error *error)
 {
@@ -385,7 +404,7 @@ static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *con
 
 	if (r)
 		return r;
-	r = model->open(&o, &plain);
+	r = open_plain(model, &o, &plain);
 	if (r)
 		return fail(error, r, "model %s with a state of %llu bytes cannot be made", model->info->name,
 			    (unsigned long long)o.state);

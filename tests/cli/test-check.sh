@@ -63,6 +63,42 @@ t_a_fault_is_found_and_named() {
 	has out '^  fail +set.complete +must '
 	has out ' failed, '
 }
+# only CHECK : the checks that are red are this one, and it has failed
+only() {
+	json out "[(c['id'], c['verdict']) for c in x[0]['checks'] if c['verdict'] in ('fail', 'hang', 'error')] == [('$1', 'fail')]"
+}
+t_a_broken_rule_is_found_by_its_check() {
+	expect 1 "$VMIG" check --json model:nic,state=64K,fault=rule:initial-grows --second model:nic,state=64K
+	only initial-bytes-shrink
+	refused 2 'no rule of this name' "$VMIG" check model:nic,fault=rule:none
+}
+t_a_broken_rule_is_found_by_vfio_user() {
+	serve a nic,state=64K,fault=rule:takes-a-part
+	expect 1 "$VMIG" check --json vfio-user:a
+	only truncated-stream
+}
+t_a_broken_rule_is_found_by_v1() {
+	expect 1 "$VMIG" check --json v1+model:nic,state=64K,v1=on,fault=rule:no-config-in-stop
+	only config-space-in-stop
+	serve a vgpu,state=64K,fault=rule:no-config-in-stop
+	expect 1 "$VMIG" check --json v1+vfio-user:a
+	only config-space-in-stop
+}
+t_a_broken_rule_is_found_by_the_kernels_abi() {
+	local way n=0
+	for way in ${WAYS:-preload seccomp}; do
+		"$VMIG" run --intercept=$way --quiet --device serial -- true 2>err || continue
+		expect 1 "$VMIG" run --intercept=$way --quiet --device nic,state=64K,fault=rule:log-starts-never-again -- \
+			"$VMIG" check vfio:{} --dangerous --json
+		json out 'any(c["id"] == "log-starts-again" and c["verdict"] == "fail" for c in x[0]["checks"])'
+		n=$((n + 1))
+	done
+	[ $n -gt 0 ] || skip "no way in: $(cat err)"
+}
+t_help_lists_the_rules() {
+	expect 0 "$VMIG" help serve
+	has out '^    reports-late +STOP to RUNNING_P2P'
+}
 t_a_hang_is_found() {
 	expect 1 "$VMIG" check 'model:serial,fault=PRE_COPY_P2P>PRE_COPY:hang=60s' --timeout 4s
 	has out '^  hang +every-pair-of-states '

@@ -154,6 +154,7 @@ TEST(bad_specs_are_explained)
 	says("nic,fault=read", "has the form WHERE:WHAT");
 	says("nic,fault=nowhere:EIO", "needs a WHERE of read, write, load");
 	says("nic,fault=read:EFOO", "needs a WHAT of an errno's name");
+	says("nic,fault=rule:none", "has no rule of this name");
 	memset(longest, 'x', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = 0;
 	says(longest, "longer than 1023 bytes");

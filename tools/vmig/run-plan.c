@@ -29,7 +29,7 @@ static int add_fault(const char *text, struct run_device_spec *device)
 
 	if (fault_parse(text, &fault, &why))
 		return tool_fail(VMIG_BAD_INPUT, "--fault: '%s' %s", text, why);
-	if (fault.where == FAULT_LOAD || fault.to_error)
+	if (fault.where == FAULT_LOAD || fault.where == FAULT_RULE || fault.to_error)
 		return tool_fail(VMIG_BAD_INPUT,
 				 "--fault: '%s' is for the device itself: give the model fault=%s", text,
 				 text);

@@ -12,6 +12,7 @@
 #include "harden.h"
 #include "log-file.h"
 #include "models/models.h"
+#include "models/mutants/mutants.h"
 #include "open.h"
 
 /* What a signal ends: the server that listens, or the one connection. */
@@ -179,6 +180,10 @@ static void print_models(FILE *to)
 			fprintf(to, "    %-20s %s\n", left, key->summary);
 		}
 	}
+	fprintf(to, "\n  fault=rule:NAME, of any of them: one rule of the protocol is broken, for `vmig "
+		    "check`\n");
+	for (const struct mutant_name *rule = mutant_names; rule->name; rule++)
+		fprintf(to, "    %-26s %s\n", rule->name, rule->broken);
 	fprintf(to, "\n  of any of them, and behind any other DEVICE too:\n");
 	open_print_keys(to);
 }

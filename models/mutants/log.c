@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Rules of the log of DMA. */
+#include "rule.h"
+
+#define FEW 16u
+
+static int page_is_odd(struct mutant *m, int r, uint64_t *page)
+{
+	if (!r)
+		*page = 3;
+	return r;
+}
+
+static int starts_twice(struct mutant *m, int r, uint64_t *page)
+{
+	return r == -EBUSY ? 0 : r;
+}
+
+static int starts_never_again(struct mutant *m, uint32_t n)
+{
+	return m->n_logs ? -EBUSY : 0;
+}
+
+static int not_in_stop(struct mutant *m, uint32_t n)
+{
+	return mutant_state(m) == VMIG_STATE_STOP ? -EBUSY : 0;
+}
+
+static int few_ranges(struct mutant *m, uint32_t n)
+{
+	return n > FEW ? -E2BIG : 0;
+}
+
+static int reports_when_off(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	return 0;
+}
+
+static int pages_of_one_size(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	return page != 4096 ? -EINVAL : r;
+}
+
+/* Of a device without work: of another it is the same as a report that loses what was written. */
+static int clears(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	if (!r && !mutant_memory(m, false))
+		bitmap[0] = 0;
+	return r;
+}
+
+static int loses_all(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	if (mutant_memory(m, false))
+		memset(bitmap, 0, (size_t)(n_pages + 63) / 64 * 8);
+	return r;
+}
+
+static int repeats(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	if (mutant_memory(m, false)) {
+		bitmap[0] |= m->last_word;
+		m->last_word |= bitmap[0] | 1;
+	}
+	return r;
+}
+
+const struct mutant_rule mutant_log_rules[] = {
+	{ "log-page-is-odd", .log_started = page_is_odd },
+	{ "log-starts-twice", .log_started = starts_twice },
+	{ "log-starts-never-again", .log_start = starts_never_again },
+	{ "log-reports-when-off", .log_report = reports_when_off },
+	{ "log-not-in-stop", .log_start = not_in_stop },
+	{ "log-pages-of-one-size", .log_report = pages_of_one_size },
+	{ "log-clears", .log_report = clears },
+	{ "log-few-ranges", .log_start = few_ranges },
+	{ "log-loses-all", .log_report = loses_all },
+	{ "log-repeats", .log_report = repeats },
+	{ NULL },
+};
