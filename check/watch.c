@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A device that is given work, and the memory that it may write to. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "watch.h"
+
+#define LOG_MAX     (64ull << 20) /* the most memory of a driver that is looked at */
+#define PATIENCE_MS 8000u
+
+void check_pause_ms(void)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+
+	nanosleep(&ms, NULL);
+}
+
+static bool is_memory(const struct vmig_dma *map)
+{
+	return map->vaddr && (map->prot & VMIG_DMA_WRITE) && !(map->prot & VMIG_DMA_REGION);
+}
+
+void check_memory_look(struct check_memory *memory)
+{
+	for (uint32_t i = 0; i < memory->n; i++)
+		memcpy(memory->was[i], memory->maps[i].vaddr, (size_t)memory->maps[i].size);
+}
+
+bool check_page_changed(const struct check_memory *memory, uint32_t map, uint64_t at)
+{
+	return memcmp(memory->was[map] + at, (const uint8_t *)memory->maps[map].vaddr + at, CHECK_PAGE);
+}
+
+bool check_memory_changed(const struct check_memory *memory)
+{
+	for (uint32_t i = 0; i < memory->n; i++)
+		for (uint64_t at = 0; at < memory->maps[i].size; at += CHECK_PAGE)
+			if (check_page_changed(memory, i, at))
+				return true;
+	return false;
+}
+
+/* The device has work, and this is the memory that it may write to. */
+void check_work_begin(struct check_context *c, struct check_memory *memory)
+{
+	struct vmig_dma maps[CHECK_MAPS_MAX];
+	uint64_t size = 0;
+	uint32_t n;
+	int r = vmig_space_new(&c->space);
+
+	if (!r)
+		r = c->target->driver->start(c->dev, c->space, &c->work);
+	if (r)
+		check_end(c, CHECK_ERROR, "the device can be driven", "%s", strerror(-r));
+	n = vmig_space_query_maps(c->space, maps, CHECK_MAPS_MAX);
+	*memory = (struct check_memory){ 0 };
+	for (uint32_t i = 0; i < n && i < CHECK_MAPS_MAX; i++) {
+		if (!is_memory(&maps[i]))
+			continue;
+		size += maps[i].size;
+		if (size > LOG_MAX)
+			check_end(c, CHECK_SKIPPED, "", "the driver has too much memory to look at");
+		memory->maps[memory->n] = maps[i];
+		memory->was[memory->n] = calloc(1, (size_t)maps[i].size);
+		if (!memory->was[memory->n++])
+			check_end(c, CHECK_ERROR, "", "no memory");
+	}
+	if (!memory->n)
+		check_end(c, CHECK_SKIPPED, "", "the driver has no memory that can be looked at");
+}
+
+void check_memory_done(struct check_memory *memory)
+{
+	for (uint32_t i = 0; i < memory->n; i++)
+		free(memory->was[i]);
+}
+
+uint32_t check_patience(const struct check_context *c)
+{
+	return c->target->patience_ms ? c->target->patience_ms : PATIENCE_MS;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+bool check_comes_to_change(struct check_context *c, const struct check_memory *memory)
+{
+	uint64_t end = now_ms() + check_patience(c);
+
+	do {
+		if (check_memory_changed(memory))
+			return true;
+		check_pause_ms();
+	} while (now_ms() < end);
+	return check_memory_changed(memory);
+}
+
+/* The driver works with the device until something has changed that the device alone writes to; false: nothing does. */
+bool check_work_seen(struct check_context *c, struct check_memory *memory)
+{
+	check_memory_look(memory);
+	return check_comes_to_change(c, memory);
+}
+
+void check_work_must(struct check_context *c, struct check_memory *memory)
+{
+	if (!check_work_seen(c, memory))
+		check_end(c, CHECK_SKIPPED, "", "the device does no DMA, though it has work");
+}
+
+void check_work_pause(struct check_context *c)
+{
+	int r = c->target->driver->pause(c->work);
+
+	if (r)
+		check_fail(c, "the device serves its driver", "%s", strerror(-r));
+}
+
+void check_work_resume(struct check_context *c)
+{
+	int r = c->target->driver->resume(c->work);
+
+	if (r)
+		check_fail(c, "the device serves its driver", "%s", strerror(-r));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** watch - a device that is given work, and the memory that it may write to. */
+#ifndef CHECK_WATCH_H
+#define CHECK_WATCH_H
+
+#include "context.h"
+
+#define CHECK_PAGE       4096ull
+#define CHECK_MAPS_MAX   16
+#define CHECK_WATCHED_MS 20
+
+struct check_memory {
+	struct vmig_dma maps[CHECK_MAPS_MAX];
+	uint32_t n;
+	uint8_t *was[CHECK_MAPS_MAX]; /* what was in each */
+};
+
+/** c->dev has work, and this is the memory that it may write to. */
+void check_work_begin(struct check_context *c, struct check_memory *memory);
+void check_memory_done(struct check_memory *memory);
+/** Remember what is in it. */
+void check_memory_look(struct check_memory *memory);
+/** Since then. */
+bool check_memory_changed(const struct check_memory *memory);
+bool check_page_changed(const struct check_memory *memory, uint32_t map, uint64_t at);
+bool check_comes_to_change(struct check_context *c, const struct check_memory *memory);
+
+/** The driver works with the device until something has changed that the device alone writes to; false: nothing does. */
+bool check_work_seen(struct check_context *c, struct check_memory *memory);
+/** It does, or the check is skipped. */
+void check_work_must(struct check_context *c, struct check_memory *memory);
+void check_work_pause(struct check_context *c);
+void check_work_resume(struct check_context *c);
+/** How long it is waited for, in milliseconds. */
+uint32_t check_patience(const struct check_context *c);
+void check_pause_ms(void);
+
+#endif
