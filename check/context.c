@@ -128,6 +128,19 @@ struct vmig_session *check_bring(struct check_context *c, uint32_t state)
 	return check_enter(c, state);
 }
 
+struct vmig_session *check_session(struct check_context *c, uint32_t state)
+{
+	struct vmig_session *session;
+	char expected[64];
+
+	check_did(c, "went to %s", check_state_name(state));
+	session = check_bring(c, state);
+	snprintf(expected, sizeof(expected), "a new session on the way to %s", check_state_name(state));
+	if (!session)
+		check_fail(c, expected, "none");
+	return session;
+}
+
 /* --- data --------------------------------------------------------------------------------------- */
 
 static void append(struct check_context *c, struct check_bytes *to, const void *data, size_t len)

@@ -81,6 +81,8 @@ void check_go(struct check_context *c, uint32_t state);
 void check_to_running(struct check_context *c, struct vmig_device *dev);
 /** @state by a way that is known to work, of a device that is anywhere; the session in it, or NULL. */
 struct vmig_session *check_bring(struct check_context *c, uint32_t state);
+/** The same for a state that has one: there is a session, or the check fails. */
+struct vmig_session *check_session(struct check_context *c, uint32_t state);
 
 /** Read until the end (0) or until it is drained (-ENOMSG), in pieces of @piece; returns which. Another error fails. */
 int check_read(struct check_context *c, struct vmig_session *session, size_t piece, struct check_bytes *to);

@@ -22,11 +22,7 @@ static struct vmig_precopy query(struct check_context *c, struct vmig_session *s
 
 static struct vmig_session *begin(struct check_context *c)
 {
-	struct vmig_session *session = check_bring(c, VMIG_STATE_PRE_COPY);
-
-	if (!session)
-		check_fail(c, "RUNNING -> PRE_COPY gives a new session", "none");
-	return session;
+	return check_session(c, VMIG_STATE_PRE_COPY);
 }
 
 void check_info_there(struct check_context *c)
@@ -49,7 +45,7 @@ void check_info_there(struct check_context *c)
 
 void check_info_outside(struct check_context *c)
 {
-	struct vmig_session *session = check_bring(c, VMIG_STATE_STOP_COPY);
+	struct vmig_session *session = check_session(c, VMIG_STATE_STOP_COPY);
 	struct vmig_precopy info;
 	int r;
 

@@ -18,18 +18,17 @@ static size_t odd_piece(size_t len)
 
 static void save(struct check_context *c, struct check_bytes *to)
 {
+	check_did(c, "stopped the device and saved it");
 	check_go(c, VMIG_STATE_STOP);
 	check_save(c, PIECE, to);
 }
 
 void check_end_stays(struct check_context *c)
 {
-	struct vmig_session *session = check_bring(c, VMIG_STATE_STOP_COPY);
+	struct vmig_session *session = check_session(c, VMIG_STATE_STOP_COPY);
 	struct check_bytes bytes = { 0 }, more = { 0 };
 	int r;
 
-	if (!session)
-		check_fail(c, "STOP -> STOP_COPY gives a new session", "none");
 	r = check_read(c, session, PIECE, &bytes);
 	if (r)
 		check_fail(c, "the stream ends by read() returning 0", "%s", strerror(-r));
@@ -57,6 +56,8 @@ void check_no_enomsg(struct check_context *c)
 			continue;
 		session = check_bring(c, first[i]);
 		fresh = check_enter(c, VMIG_STATE_STOP_COPY);
+		if (!session && !fresh)
+			check_fail(c, "STOP -> STOP_COPY gives a new session", "none");
 		check_did(c, "read to the end in STOP_COPY, entered from %s", check_state_name(first[i]));
 		if (check_read(c, fresh ? fresh : session, PIECE, &bytes))
 			check_fail(c, "no ENOMSG in STOP_COPY", "ENOMSG after %zu bytes", bytes.len);
@@ -170,7 +171,7 @@ void check_after_reset(struct check_context *c)
 	struct iovec iov;
 
 	save(c, &a);
-	session = check_bring(c, VMIG_STATE_RESUMING);
+	session = check_session(c, VMIG_STATE_RESUMING);
 	iov = (struct iovec){ a.data, a.len / 2 };
 	if (iov.iov_len && vmig_session_writev(session, &iov, 1))
 		check_fail(c, "the first half of what was saved is taken", "it is not");
