@@ -47,10 +47,12 @@ const char *check_verdict_name(enum check_verdict verdict);
 #define CHECK_NEEDS_SECOND    (1u << 10)
 #define CHECK_NEEDS_DAMAGE    (1u << 11) /* it loads bad data: into a kernel driver only if that was allowed */
 #define CHECK_NEEDS_WORK      (1u << 12) /* somebody who drives it */
+#define CHECK_NEEDS_DANGEROUS (1u << 13) /* a device of whatever kind might not survive it */
 
 /**
  * How a check reaches the device, if not through the library's handle: one of these at most. It sees what the library hides,
- * and says itself what does not apply: the other needs are those of a handle.
+ * and says itself what does not apply: of the other needs only SECOND, DAMAGE, WORK and DANGEROUS are looked at, and only
+ * where c->dev is there.
  */
 #define CHECK_BY_KERNEL (1u << 16) /* by the kernel's calls on the device's descriptor: c->kernel */
 #define CHECK_BY_REGION                                                                                      \

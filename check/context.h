@@ -19,6 +19,7 @@ struct check_context {
 	struct vmig_device *dev; /* in RUNNING */
 	struct vmig_device_info info;
 	struct vmig_device *second; /* NULL until check_second() */
+	bool region;                /* CHECK_BY_REGION: @dev shows the migration region of v1 */
 	struct check_kernel kernel; /* CHECK_BY_KERNEL; the state is as it was found */
 	int socket;                 /* CHECK_BY_SOCKET */
 	struct vmig_space *space;   /* NULL until the device has work; so is @work */

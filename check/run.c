@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "context.h"
+#include "v1.h"
 #include "left.h"
 
 #define DEFAULT_TIMEOUT_MS 20000u
@@ -68,6 +68,20 @@ static uint32_t has_of(const struct vmig_device_info *info)
 	return has;
 }
 
+/* What is not the device's to have. */
+static void look_at_leave(struct check_context *c, const struct check *check)
+{
+	if ((check->needs & CHECK_NEEDS_SECOND) && !c->target->has_second)
+		check_end(c, CHECK_SKIPPED, "", "there is no second device (--second)");
+	if ((check->needs & CHECK_NEEDS_WORK) && (!c->target->driver || !c->target->driver->drives(c->dev)))
+		check_end(c, CHECK_SKIPPED, "", "nobody here has a driver for this device");
+	if ((check->needs & CHECK_NEEDS_DAMAGE) && c->target->kernel && !c->target->dangerous)
+		check_end(c, CHECK_SKIPPED, "",
+			  "bad data might crash the host of a kernel driver (--dangerous)");
+	if ((check->needs & CHECK_NEEDS_DANGEROUS) && !c->target->dangerous)
+		check_end(c, CHECK_SKIPPED, "", "it might bring down who shows the device (--dangerous)");
+}
+
 static void look_at_needs(struct check_context *c, const struct check *check)
 {
 	uint32_t has = has_of(&c->info);
@@ -77,13 +91,7 @@ static void look_at_needs(struct check_context *c, const struct check *check)
 	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++)
 		if ((check->needs & needs[i].bit) && !(has & needs[i].bit))
 			check_end(c, CHECK_NOT_APPLICABLE, "", "%s", needs[i].lacks);
-	if ((check->needs & CHECK_NEEDS_SECOND) && !c->target->has_second)
-		check_end(c, CHECK_SKIPPED, "", "there is no second device (--second)");
-	if ((check->needs & CHECK_NEEDS_WORK) && (!c->target->driver || !c->target->driver->drives(c->dev)))
-		check_end(c, CHECK_SKIPPED, "", "nobody here has a driver for this device");
-	if ((check->needs & CHECK_NEEDS_DAMAGE) && c->target->kernel && !c->target->dangerous)
-		check_end(c, CHECK_SKIPPED, "",
-			  "bad data might crash the host of a kernel driver (--dangerous)");
+	look_at_leave(c, check);
 }
 
 /* What it holds may be the only complete state of a device that was migrated. */
@@ -114,8 +122,9 @@ static void open_handle(struct check_context *c, const struct check *check)
 		check_to_running(c, c->dev);
 }
 
-static void open_bare(struct check_context *c, uint32_t way)
+static void open_bare(struct check_context *c, const struct check *check)
 {
+	const uint32_t way = check->needs & CHECK_BY_ALL;
 	const struct check_target *t = c->target;
 	char why[CHECK_TEXT_MAX] = "";
 	int r = 0;
@@ -133,8 +142,13 @@ static void open_bare(struct check_context *c, uint32_t way)
 						   : "vfio-user");
 	if (r)
 		check_end(c, CHECK_ERROR, "a device that can be opened", "%s", why);
-	if (c->dev)
-		vmig_device_query_info(c->dev, &c->info);
+	if (!c->dev)
+		return;
+	c->region = true;
+	vmig_device_set_timeout(c->dev, 0);
+	vmig_device_query_info(c->dev, &c->info);
+	look_at_leave(c, check);
+	look_at_tag(c);
 }
 
 static void do_check(struct check_context *c, const struct check *check)
@@ -143,7 +157,7 @@ static void do_check(struct check_context *c, const struct check *check)
 		return;
 	check_did(c, "opened the device");
 	if (check->needs & CHECK_BY_ALL)
-		open_bare(c, check->needs & CHECK_BY_ALL);
+		open_bare(c, check);
 	else
 		open_handle(c, check);
 	snprintf(c->result->expected, sizeof(c->result->expected), "%s", check->about);
@@ -157,7 +171,9 @@ static void put_back(struct check_context *c, struct vmig_device *dev)
 {
 	if (setjmp(c->end))
 		return;
-	if (c->info.migration_flags & VMIG_MIGRATION_STOP_COPY)
+	if (c->region)
+		(void)check_v1_to_running(c, dev);
+	else if (c->info.migration_flags & VMIG_MIGRATION_STOP_COPY)
 		check_to_running(c, dev);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The checks. scripts/check-clauses reads this table, too: one row begins with { "id", and its clauses stand in braces. */
-#include "context.h"
+#include "v1.h"
 
 #define PRE_COPY  CHECK_NEEDS_PRE_COPY
 #define INFO      (CHECK_NEEDS_PRE_COPY | CHECK_NEEDS_INFO)
@@ -8,6 +8,7 @@
 #define RESET     CHECK_NEEDS_RESET
 #define LOG       CHECK_NEEDS_LOG
 #define VALIDATES (CHECK_NEEDS_VALIDATES | CHECK_NEEDS_RESET)
+#define REGION    CHECK_BY_REGION
 #define DAMAGE    (CHECK_NEEDS_VALIDATES | CHECK_NEEDS_RESET | CHECK_NEEDS_DAMAGE | CHECK_NEEDS_V2)
 
 /* clang-format off */
@@ -69,7 +70,7 @@ const struct check check_table[] = {
 	  "the sizes can be asked for in PRE_COPY states", check_info_there },
 	{ "precopy-info-in-stop-copy", { "info.only-precopy" }, INFO,
 	  "EINVAL in STOP_COPY", check_info_outside },
-	{ "initial-bytes-at-first", { "info.initial" }, INFO,
+	{ "initial-bytes-at-first", { "info.initial" }, INFO | CHECK_NEEDS_V2,
 	  "initial_bytes is not zero at first", check_initial },
 	{ "initial-bytes-shrink", { "info.initial" }, INFO,
 	  "initial_bytes shrinks to zero as data are read", check_initial_shrinks },
@@ -111,6 +112,74 @@ const struct check check_table[] = {
 	  "a report never clears a bit of the bitmap", check_log_only_sets },
 	{ "log-256-ranges", { "log.ranges" }, LOG,
 	  "as many ranges are taken as fit into a page", check_log_ranges },
+	/* the migration region of v1, and device_state */
+	{ "v1-region", { "v1.layout", "v1.section.kinds", "v1.section.sparse" }, REGION,
+	  "registers that are trapped, and a data section behind them", check_v1_region },
+	{ "v1-initial-state", { "v1.bits.default", "v1.arcs.default" }, REGION,
+	  "a device that was reset is in _RUNNING", check_v1_initial },
+	{ "v1-new-user", { "v1.arcs.default", "v1.arcs.shutdown-not-required" }, REGION,
+	  "a user may go without _STOP, and the next one finds the device in _RUNNING", check_v1_new_user },
+	{ "v1-ways-of-the-diagram", { "v1.state.actions", "v1.state.success", "v1.arcs.shutdown-works", "v1.bits.resuming" }, REGION,
+	  "each way of the diagram is walked, and device_state says so", check_v1_arcs },
+	{ "v1-other-ways", { "v1.state.errno", "v1.state.previous", "v1.state.other" }, REGION,
+	  "what is refused has changed nothing, and what is not was done", check_v1_other_arcs },
+	{ "v1-invalid-states", { "v1.bits.invalid", "v1.state.errno", "v1.state.previous" }, REGION,
+	  "5 and 7 are refused in each state, and change nothing", check_v1_invalid },
+	{ "v1-error-state", { "v1.bits.error" }, REGION | CHECK_NEEDS_DANGEROUS,
+	  "6 is refused, or is the error state", check_v1_error },
+	{ "v1-reserved-bits", { "v1.bits.reserved" }, REGION | CHECK_NEEDS_DANGEROUS,
+	  "a state with a reserved bit set is refused, or is that state", check_v1_reserved_bits },
+	{ "v1-reset-everywhere", { "v1.state.reset" }, REGION,
+	  "a reset leads to _RUNNING from each state", check_v1_reset },
+	{ "v1-reserved-field", { "v1.reserved" }, REGION,
+	  "the field reserved reads zero, and takes writes without effect", check_v1_reserved },
+	{ "v1-read-only", { "v1.pending.read-only", "v1.offset.read-only" }, REGION,
+	  "a write to pending_bytes or data_offset changes neither", check_v1_read_only },
+	{ "v1-odd-accesses", { "v1.width-error" }, REGION,
+	  "what is no field of its own width is an error", check_v1_width },
+	/* its data */
+	{ "v1-offset", { "v1.section.nonzero", "v1.section.offset" }, REGION,
+	  "data_offset is in the data section in every state", check_v1_offset },
+	{ "v1-offset-of-a-page", { "v1.section.aligned" }, REGION,
+	  "data_offset is one of a page where data can be mapped", check_v1_aligned },
+	{ "v1-save", { "v1.pending.meaning", "v1.bits.saving", "v1.arcs.stop-and-copy", "v1.save.data" }, REGION,
+	  "all data come in stop-and-copy, and pending_bytes is 0 then", check_v1_ends },
+	{ "v1-pre-copy", { "v1.arcs.pre-copy-there", "v1.arcs.pre-copy-stop" }, REGION,
+	  "there is a pre-copy state, with data or without, and the rest comes in stop-and-copy", check_v1_pre_copy },
+	{ "v1-leaves-early", { "v1.arcs.not-all", "v1.save.any-time" }, REGION,
+	  "pre-copy and stop-and-copy are left whatever is pending", check_v1_leaves_early },
+	{ "v1-pending-again", { "v1.save.repeated" }, REGION,
+	  "pending_bytes is read again, and is the same", check_v1_pending_again },
+	{ "v1-pending-covers-data", { "v1.pending.meaning" }, REGION,
+	  "pending_bytes is data_size at least", check_v1_pending_covers },
+	{ "v1-current-buffer", { "v1.save.current", "v1.save.some", "v1.save.size", "v1.size.both" }, REGION,
+	  "data_offset and data_size are read again, and are the same", check_v1_current },
+	{ "v1-data-stay", { "v1.save.available", "v1.save.next" }, REGION,
+	  "the data of a buffer are there until pending_bytes is read", check_v1_data_stays },
+	{ "v1-asked-twice", { "v1.save.repeated", "v1.save.current", "v1.save.next" }, REGION,
+	  "registers that are read twice lead to the same data", check_v1_next },
+	{ "v1-data-in-pieces", { "v1.save.data" }, REGION,
+	  "data are read by accesses of 8 bytes", check_v1_pieces },
+	{ "v1-mapped-data", { "v1.section.by-access", "v1.section.kinds" }, REGION,
+	  "what is mapped and what is accessed are the same data", check_v1_maps_same },
+	{ "v1-restore", { "v1.load.offset", "v1.load.size", "v1.size.both" }, REGION,
+	  "what a device has saved it loads, and runs", check_v1_restore },
+	{ "v1-restore-and-save", { "v1.bits.data", "v1.arcs.resuming-uses", "v1.load.applied" }, REGION,
+	  "what was loaded is what is saved next", check_v1_restore_same },
+	{ "v1-restore-live", { "v1.arcs.pre-copy-stop", "v1.arcs.pre-copy" }, REGION,
+	  "what came in pre-copy and stop-and-copy is loaded, and is what is saved next", check_v1_restore_live },
+	{ "v1-restore-mapped", { "v1.section.kinds" }, REGION,
+	  "the same by what is mapped", check_v1_restore_mapped },
+	{ "v1-consumed", { "v1.load.consumed" }, REGION,
+	  "data are consumed when the write of data_size returns", check_v1_consumed },
+	{ "v1-foreign-data", { "v1.failure.errno", "v1.state.may-error", "v1.state.errno" }, REGION | CHECK_NEEDS_DAMAGE,
+	  "what no device has saved is refused", check_v1_foreign },
+	{ "v1-reset-after-failure", { "v1.state.reset" }, REGION | CHECK_NEEDS_DAMAGE,
+	  "a reset leads out of a failure, to _RUNNING", check_v1_reset_after_failure },
+	{ "v1-no-dma-in-stop", { "v1.bits.stop", "v1.arcs.stop-and-copy" }, REGION | CHECK_NEEDS_WORK,
+	  "a stopped device does not write to memory", check_v1_silent },
+	{ "v1-works-in-pre-copy", { "v1.arcs.pre-copy" }, REGION | CHECK_NEEDS_WORK,
+	  "a device in pre-copy writes on to memory", check_v1_works },
 	{ 0 },
 };
 /* clang-format on */

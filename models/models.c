@@ -376,22 +376,25 @@ static int show_v1(const struct model *model, struct vmig_device *plain, const s
 		    r == -EINVAL ? "its data section cannot be of that size" : strerror(-r));
 }
 
-/* With the rule broken that is to be. */
-static int open_plain(const struct model *model, const struct model_options *o, struct vmig_device **ret)
+/* With the rule broken that is to be, if it is one of @v1. *@dev is replaced, or closed. */
+static int break_rule(const struct model_options *o, bool v1, struct vmig_device **dev)
 {
-	struct vmig_device *good;
-	int r = model->open(o, &good);
+	struct vmig_device *good = *dev;
+	int r;
 
-	if (r)
-		return r;
-	if (o->fault.where != FAULT_RULE) {
-		*ret = good;
+	if (o->fault.where != FAULT_RULE || mutant_is_v1(o->fault.rule) != v1)
 		return 0;
-	}
-	r = mutant_new(o->fault.rule, good, ret);
+	r = mutant_new(o->fault.rule, good, dev);
 	if (r)
 		vmig_device_close(good);
 	return r;
+}
+
+static int open_plain(const struct model *model, const struct model_options *o, struct vmig_device **ret)
+{
+	int r = model->open(o, ret);
+
+	return r ? r : break_rule(o, false, ret);
 }
 
 static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *config, struct vmig_device **ret,
@@ -404,14 +407,19 @@ static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *con
 
 	if (r)
 		return r;
+	v1 |= model->info->v1_only;
+	if (!v1 && o.fault.where == FAULT_RULE && mutant_is_v1(o.fault.rule))
+		return fail(error, -EINVAL, "model %s: that rule is one of v1: with v1=on",
+			    model->info->name);
 	r = open_plain(model, &o, &plain);
 	if (r)
 		return fail(error, r, "model %s with a state of %llu bytes cannot be made", model->info->name,
 			    (unsigned long long)o.state);
-	if (v1 || model->info->v1_only)
-		return show_v1(model, plain, config, ret, error);
 	*ret = plain;
-	return 0;
+	if (!v1)
+		return 0;
+	r = show_v1(model, plain, config, ret, error);
+	return r ? r : break_rule(&o, true, ret);
 }
 
 bool models_v1_only(const char *spec)

@@ -2,11 +2,14 @@
 /* A mutant: all calls go to the good device, and by the rule that is broken. */
 #include <fcntl.h>
 
+#include <vmig/uapi.h>
+
 #include "rule.h"
 
-static const struct mutant_rule *const areas[] = { mutant_state_rules, mutant_data_rules,
+static const struct mutant_rule *const areas[] = { mutant_state_rules,   mutant_data_rules,
 						   mutant_precopy_rules, mutant_log_rules,
-						   mutant_work_rules };
+						   mutant_work_rules,    mutant_region_rules,
+						   mutant_buffer_rules };
 
 const struct mutant_rule *mutant_find(const char *name)
 {
@@ -15,6 +18,17 @@ const struct mutant_rule *mutant_find(const char *name)
 			if (!strcmp(rule->name, name))
 				return rule;
 	return NULL;
+}
+
+bool mutant_is_v1(const struct mutant_rule *rule)
+{
+	for (const struct mutant_rule *r = mutant_region_rules; r->name; r++)
+		if (r == rule)
+			return true;
+	for (const struct mutant_rule *r = mutant_buffer_rules; r->name; r++)
+		if (r == rule)
+			return true;
+	return false;
 }
 
 static int told(struct mutant *m, int r, struct vmig_error *error)
@@ -184,11 +198,19 @@ static int set_irqs(void *p, const struct vmig_irq_set *set, struct vmig_error *
 
 /* --- regions, the log of DMA --------------------------------------------------------------------- */
 
+static bool is_v1(const struct mutant *m, uint32_t index)
+{
+	return m->region.good.size && index == m->region.good.index;
+}
+
 static int query_region(void *p, uint32_t index, struct vmig_region *ret, struct vmig_error *error)
 {
 	struct mutant *m = p;
+	int r = told(m, vmig_device_query_region(m->inner, index, ret), error);
 
-	return told(m, vmig_device_query_region(m->inner, index, ret), error);
+	if (!r && is_v1(m, index) && m->rule->v1_region)
+		m->rule->v1_region(m, ret);
+	return r;
 }
 
 static int region_read(void *p, uint32_t index, uint64_t offset, void *buf, size_t len,
@@ -197,6 +219,8 @@ static int region_read(void *p, uint32_t index, uint64_t offset, void *buf, size
 	struct mutant *m = p;
 	int r = m->rule->region_read ? m->rule->region_read(m) : 0;
 
+	if (is_v1(m, index) && m->rule->v1_read)
+		return told(m, m->rule->v1_read(m, offset, buf, len), error);
 	return r ? r : told(m, vmig_device_region_read(m->inner, index, offset, buf, len), error);
 }
 
@@ -205,6 +229,8 @@ static int region_write(void *p, uint32_t index, uint64_t offset, const void *bu
 {
 	struct mutant *m = p;
 
+	if (is_v1(m, index) && m->rule->v1_write)
+		return told(m, m->rule->v1_write(m, offset, buf, len), error);
 	return told(m, vmig_device_region_write(m->inner, index, offset, buf, len), error);
 }
 
@@ -294,6 +320,7 @@ static void mutant_close(void *p)
 	if (m->rule->close)
 		m->rule->close(m);
 	vmig_device_close(m->inner);
+	vmig_closep(&m->region.fd);
 	for (size_t i = 0; i < MUTANT_IRQS_MAX; i++)
 		vmig_closep(&m->irqs[i]);
 	free(m->saved.data);
@@ -326,6 +353,17 @@ static const struct vmig_provider_ops ops = {
 	.dma_log_report = log_report,
 };
 
+static void find_v1(struct mutant *m, const struct vmig_device_info *info)
+{
+	struct vmig_region region;
+
+	m->region.fd = -1;
+	for (uint32_t i = 0; mutant_is_v1(m->rule) && i < info->n_regions; i++)
+		if (!vmig_device_query_region(m->inner, i, &region) &&
+		    region.cap_type == VMIG_UAPI_REGION_TYPE_MIGRATION_DEPRECATED)
+			m->region.good = region;
+}
+
 int mutant_new(const struct mutant_rule *rule, struct vmig_device *inner, struct vmig_device **ret)
 {
 	struct mutant *m = calloc(1, sizeof(*m));
@@ -338,6 +376,7 @@ int mutant_new(const struct mutant_rule *rule, struct vmig_device *inner, struct
 	m->rule = rule;
 	memset(m->irqs, 0xff, sizeof(m->irqs));
 	vmig_device_query_info(inner, &info);
+	find_v1(m, &info);
 	info.traits &= ~(uint32_t)(VMIG_TRAIT_LENDS | VMIG_TRAIT_ROOMS);
 	if (rule->info)
 		rule->info(&info);

@@ -6,6 +6,8 @@
 #ifndef MODELS_MUTANTS_H
 #define MODELS_MUTANTS_H
 
+#include <stdbool.h>
+
 #include <vmig/device.h>
 
 struct mutant_rule;
@@ -19,6 +21,9 @@ extern const struct mutant_name mutant_names[];
 
 /** NULL: no such rule. */
 const struct mutant_rule *mutant_find(const char *name);
+
+/** Is it one of the migration region of v1? Its mutant is made of a device that is shown by that. */
+bool mutant_is_v1(const struct mutant_rule *rule);
 
 /** @inner, which is taken over, with this rule broken. -ENOMEM: it is the caller's still. */
 int mutant_new(const struct mutant_rule *rule, struct vmig_device *inner, struct vmig_device **ret);

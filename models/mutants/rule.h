@@ -24,6 +24,16 @@ struct mutant_bytes {
 	size_t len, size;
 };
 
+/* What is remembered of a device that is shown by v1, by the rules of its region. */
+struct mutant_region {
+	struct vmig_region good; /* size 0: the device is not shown by v1 */
+	uint64_t offset;         /* what is told in the place of a register; which, the rule knows */
+	unsigned int n_reads;    /* of what the rule counts */
+	uint64_t late;           /* a data_size that the good device has not been told yet */
+	bool flag, other;        /* whatever the rule has to remember */
+	int fd;                  /* a file in the place of the good one's; -1: none */
+};
+
 struct mutant {
 	struct vmig_device *inner;
 	const struct mutant_rule *rule;
@@ -42,6 +52,7 @@ struct mutant {
 	struct vmig_dma maps[MUTANT_MAPS_MAX]; /* what the device may write to; size 0: none */
 	int irqs[MUTANT_IRQS_MAX];             /* eventfds; -1: none */
 	uint64_t last_word;                    /* of a report of the log */
+	struct mutant_region region;
 };
 
 struct mutant_session {
@@ -83,6 +94,11 @@ struct mutant_rule {
 	/* After the size of stop-copy was asked for. */
 	int (*size)(struct mutant *m, int r, uint64_t *ret);
 
+	/* In the place of a read or a write of the migration region, and after a question about it. */
+	int (*v1_read)(struct mutant *m, uint64_t offset, void *buf, size_t len);
+	int (*v1_write)(struct mutant *m, uint64_t offset, const void *buf, size_t len);
+	void (*v1_region)(struct mutant *m, struct vmig_region *region);
+
 	/* Before a read of a region. */
 	int (*region_read)(struct mutant *m);
 	/* Before a start; after it, which has said @r; after a report. */
@@ -94,6 +110,8 @@ struct mutant_rule {
 /** The rules of each area; each ends with a NULL name. */
 extern const struct mutant_rule mutant_state_rules[], mutant_data_rules[], mutant_precopy_rules[],
 	mutant_log_rules[], mutant_work_rules[];
+/** Those of a device that is shown by v1: their mutants are on top of its region. */
+extern const struct mutant_rule mutant_region_rules[], mutant_buffer_rules[];
 
 /* --- what rules are made of --------------------------------------------------------------------- */
 
@@ -102,6 +120,15 @@ uint32_t mutant_state(struct mutant *m);
 bool mutant_in_precopy(struct mutant *m);
 /** Memory of the user's that the device may write to; a region of another device if @peer. NULL: none was mapped. */
 uint8_t *mutant_memory(struct mutant *m, bool peer);
+
+/** The migration region of the good device. */
+int mutant_v1_read(struct mutant *m, uint64_t offset, void *buf, size_t len);
+int mutant_v1_write(struct mutant *m, uint64_t offset, const void *buf, size_t len);
+/** The low bits of its device_state; another value of it is asked for. */
+uint32_t mutant_v1_state(struct mutant *m);
+int mutant_v1_go(struct mutant *m, uint32_t state);
+/** The queues of a nic are disabled: it does no DMA any more. */
+void mutant_idle(struct mutant *m);
 
 /* session.c */
 int mutant_session_start(struct mutant *m, struct vmig_session *inner, bool loads,

@@ -12,7 +12,7 @@ static void writes_in_stop(struct mutant *m, uint32_t *state)
 }
 
 /* All queues are disabled. */
-static void idle(struct mutant *m)
+void mutant_idle(struct mutant *m)
 {
 	uint64_t off = 0;
 
@@ -24,14 +24,14 @@ static void idle(struct mutant *m)
 static int idle_in_pre_copy(struct mutant *m, uint32_t from, uint32_t to)
 {
 	if (to == VMIG_STATE_PRE_COPY)
-		idle(m);
+		mutant_idle(m);
 	return 0;
 }
 
 static int idle_after_stop(struct mutant *m, uint32_t from, uint32_t to)
 {
 	if (m->was_stopped && to == VMIG_STATE_RUNNING)
-		idle(m);
+		mutant_idle(m);
 	return 0;
 }
 

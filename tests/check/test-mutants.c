@@ -10,6 +10,8 @@
 #include "tools/vmig/check-drive.h"
 
 #define SPEC       "nic,state=16K"
+#define SECTION    (8u << 10) /* of v1: a few transactions */
+#define OF_V1      "v1-"      /* how rules of the migration region are called, and checks */
 #define TIMEOUT_MS 120000
 #define LINE_SIZE  1024
 
@@ -26,6 +28,22 @@ static int open_spec(void *opaque, bool second, struct vmig_device **ret, char *
 	if (r)
 		snprintf(why, why_size, "%s", error.text);
 	return r;
+}
+
+static int open_v1(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size)
+{
+	const struct vmig_v1_config config = { .section = VMIG_V1_SECTION_MAPPED, .section_size = SECTION };
+	struct vmig_error error;
+	int r = models_open_v1(opaque, &config, ret, &error);
+
+	if (r)
+		snprintf(why, why_size, "%s", error.text);
+	return r;
+}
+
+static bool of_v1(const char *name)
+{
+	return name && !strncmp(name, OF_V1, strlen(OF_V1));
 }
 
 /* "id,id?": '?' is an observation. */
@@ -54,12 +72,15 @@ static char seen(const struct check_result *result)
 	return result->verdict == CHECK_FAIL ? '!' : result->verdict == CHECK_OBSERVATION ? '?' : 0;
 }
 
-/* @name NULL: a good device. */
+/* @name NULL: a good device; OF_V1: one that is shown by v1. A device of v1 meets the checks of its region. */
 static void judge(const char *name, const char *checks)
 {
+	const bool v1 = of_v1(name), good = !name || !strcmp(name, OF_V1);
 	char spec[LINE_SIZE];
 	const struct check_target target = {
 		.open = open_spec,
+		.open_region = v1 ? open_v1 : NULL,
+		.dangerous = v1,
 		.opaque = spec,
 		.driver = &check_drive_workload,
 		.has_second = true,
@@ -68,12 +89,12 @@ static void judge(const char *name, const char *checks)
 		.patience_ms = name && strstr(name, "idle") ? 3000 : 0,
 	};
 
-	snprintf(spec, sizeof(spec), SPEC "%s%s", name ? ",fault=rule:" : "", name ? name : "");
+	snprintf(spec, sizeof(spec), SPEC "%s%s", good ? "" : ",fault=rule:", good ? "" : name);
 	for (const struct check *check = check_table; check->id; check++) {
 		char want = expected(checks, check->id), got;
 		struct check_result result;
 
-		if (name && !want && !MUTANTS_MEET_ALL)
+		if ((!good && !want && !MUTANTS_MEET_ALL) || v1 != !!(check->needs & CHECK_BY_REGION))
 			continue;
 		check_run(&target, check, &result);
 		got = seen(&result);
@@ -89,6 +110,7 @@ static void judge(const char *name, const char *checks)
 TEST(a_good_device_turns_none_red)
 {
 	judge(NULL, "");
+	judge(OF_V1, "");
 }
 
 /* Each line of the table that a model breaks and whose number is @part, of @parts. */

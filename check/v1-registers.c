@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The migration region of the v1 text and its registers, but for what they say of data. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "v1.h"
+
+#define PAGE 4096ull
+
+static void look_at_area(struct check_context *c, const struct vmig_region *region, uint32_t i)
+{
+	const struct vmig_area *area = &region->areas[i];
+
+	if (!area->size || area->offset > region->size || area->size > region->size - area->offset)
+		check_fail(c, "what can be mapped is a part of the region", "%#llx bytes at %#llx of %#llx",
+			   (unsigned long long)area->size, (unsigned long long)area->offset,
+			   (unsigned long long)region->size);
+	if (area->offset < V1_REGISTERS)
+		check_fail(c, "the registers are trapped", "they can be mapped: %#llx bytes at %#llx",
+			   (unsigned long long)area->size, (unsigned long long)area->offset);
+	for (uint32_t n = 0; n < i; n++)
+		if (area->offset < region->areas[n].offset + region->areas[n].size &&
+		    region->areas[n].offset < area->offset + area->size)
+			check_fail(c, "the areas are apart", "areas %u and %u have bytes in common", n, i);
+}
+
+void check_v1_region(struct check_context *c)
+{
+	const uint32_t both = VMIG_REGION_READ | VMIG_REGION_WRITE;
+	struct vmig_region region;
+
+	check_did(c, "looked for the region of type 3, subtype 1, and read its registers");
+	check_v1_find(c, &region);
+	if (region.size <= V1_REGISTERS)
+		check_fail(c, "the registers, and a data section behind them", "a region of %llu bytes",
+			   (unsigned long long)region.size);
+	if ((region.flags & both) != both)
+		check_fail(c, "a region to read and to write", "its flags are %#x", region.flags);
+	for (uint32_t i = 0; i < region.n_areas; i++)
+		look_at_area(c, &region, i);
+	check_v1_bring(c, V1_RUNNING);
+	for (uint32_t offset = V1_PENDING_BYTES; offset < V1_REGISTERS; offset += 8)
+		check_v1_read(c, offset);
+}
+
+void check_v1_reserved(struct check_context *c)
+{
+	uint32_t value = 0xffffffff;
+	int r;
+
+	check_v1_bring(c, V1_RUNNING);
+	check_did(c, "read the field reserved, wrote ones to it, and read it again");
+	for (int i = 0; i < 2; i++) {
+		r = check_v1_get(c, V1_RESERVED, &value, sizeof(value));
+		if (r || value)
+			check_fail(c, "reads return zero", r ? "%s%.0d" : "%s%#x", r ? strerror(-r) : "",
+				   value);
+		value = 0xffffffff;
+		r = i ? 0 : check_v1_put(c, V1_RESERVED, &value, sizeof(value));
+		if (r)
+			check_fail(c, "writes are ignored", "%s", strerror(-r));
+	}
+	check_v1_in(c, V1_RUNNING);
+}
+
+/* A write may be refused, or have no effect. */
+static void keeps(struct check_context *c, uint32_t offset, const char *name)
+{
+	uint64_t odd = check_v1_read(c, offset) ^ 0x5a5a5a5a5a5aull;
+
+	(void)check_v1_put(c, offset, &odd, sizeof(odd));
+	if (check_v1_read(c, offset) == odd)
+		check_fail(c, "a write does not change it", "%s is %#llx, as was written", name,
+			   (unsigned long long)odd);
+}
+
+void check_v1_read_only(struct check_context *c)
+{
+	static const uint32_t states[] = { V1_STOP, V1_SAVING, V1_RESUMING };
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		check_v1_bring(c, states[i]);
+		check_did(c, "wrote to pending_bytes and data_offset in %s", check_v1_name(states[i]));
+		keeps(c, V1_PENDING_BYTES, "pending_bytes");
+		keeps(c, V1_DATA_OFFSET, "data_offset");
+	}
+}
+
+/* What is no field: width and place. */
+static const struct odd {
+	uint32_t offset, width;
+} odd[] = { { 0, 1 }, { 0, 2 }, { 0, 8 },  { 1, 1 },  { 2, 2 },  { 2, 4 },  { 4, 8 },
+	    { 8, 4 }, { 8, 2 }, { 12, 4 }, { 16, 4 }, { 20, 8 }, { 24, 1 }, { 24, 4 } };
+
+void check_v1_width(struct check_context *c)
+{
+	char taken[CHECK_TEXT_MAX / 2] = "";
+	size_t len = 0;
+
+	check_v1_bring(c, V1_RUNNING);
+	check_did(c, "read and wrote registers at other widths and places than their own");
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		uint8_t bytes[8] = { 0 };
+		bool reads = !check_v1_get(c, odd[i].offset, bytes, odd[i].width);
+		bool writes = !check_v1_put(c, odd[i].offset, bytes, odd[i].width);
+
+		if ((reads || writes) && len < sizeof(taken))
+			len += (size_t)snprintf(taken + len, sizeof(taken) - len, "%s%u at %u%s",
+						len ? ", " : "", odd[i].width, odd[i].offset,
+						!writes  ? " (read)"
+						: !reads ? " (written)"
+							 : "");
+		(void)check_v1_to_running(c, c->dev);
+	}
+	if (len)
+		check_observe(c, "an error", "these bytes are taken: %s", taken);
+}
+
+/* --- data_offset ---------------------------------------------------------------------------------- */
+
+static void offset_in(struct check_context *c, uint32_t state)
+{
+	struct vmig_region region;
+	uint64_t offset;
+
+	check_v1_find(c, &region);
+	check_v1_bring(c, state);
+	check_did(c, "read data_offset in %s", check_v1_name(state));
+	for (size_t i = 0; i < 3; i++) {
+		offset = check_v1_read(c, V1_DATA_OFFSET);
+		if (offset < V1_REGISTERS || offset >= region.size)
+			check_fail(c, "an offset in the data section, behind the registers",
+				   "%#llx of a region of %#llx bytes", (unsigned long long)offset,
+				   (unsigned long long)region.size);
+		if ((state & V1_SAVING) && !check_v1_iterate(c, 1, NULL))
+			break;
+	}
+}
+
+void check_v1_offset(struct check_context *c)
+{
+	for (uint32_t state = 0; state <= V1_RESUMING; state++)
+		offset_in(c, state);
+}
+
+static bool can_be_mapped(const struct vmig_region *region, uint64_t offset)
+{
+	if (region->flags & VMIG_REGION_MMAP && !region->n_areas)
+		return true;
+	for (uint32_t i = 0; region->flags & VMIG_REGION_MMAP && i < region->n_areas; i++)
+		if (offset >= region->areas[i].offset &&
+		    offset - region->areas[i].offset < region->areas[i].size)
+			return true;
+	return false;
+}
+
+void check_v1_aligned(struct check_context *c)
+{
+	struct vmig_region region;
+	size_t mapped = 0;
+
+	check_v1_find(c, &region);
+	check_v1_bring(c, V1_SAVING);
+	check_did(c, "read data_offset of each transaction in stop-and-copy, and in _RESUMING");
+	do {
+		uint64_t offset = check_v1_read(c, V1_DATA_OFFSET);
+
+		mapped += can_be_mapped(&region, offset);
+		if (can_be_mapped(&region, offset) && offset % PAGE)
+			check_fail(c, "an offset that can be mapped is one of a page", "%#llx",
+				   (unsigned long long)offset);
+		if (check_v1_state(c) == V1_RESUMING)
+			break;
+		if (!check_v1_iterate(c, 1, NULL))
+			check_v1_bring(c, V1_RESUMING);
+	} while (true);
+	if (!mapped)
+		check_end(c, CHECK_NOT_APPLICABLE, "", "no data lie in what can be mapped");
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A device of v1 at work: it writes to memory while it runs, and not while it is stopped. */
+#include "v1.h"
+#include "watch.h"
+
+static void silent_in(struct check_context *c, struct check_memory *memory, uint32_t state)
+{
+	check_v1_go(c, state);
+	check_did(c, "watched the memory of a device at work for %d ms in %s", CHECK_WATCHED_MS,
+		  check_v1_name(state));
+	check_memory_look(memory);
+	for (int n = 0; n < CHECK_WATCHED_MS; n++) {
+		check_pause_ms();
+		check_v1_in(c, state);
+		if (check_memory_changed(memory))
+			check_fail(c, "nothing changes", "memory has changed");
+	}
+}
+
+void check_v1_silent(struct check_context *c)
+{
+	struct check_memory memory;
+
+	check_v1_bring(c, V1_RUNNING);
+	check_work_begin(c, &memory);
+	check_work_must(c, &memory);
+	check_work_pause(c);
+	silent_in(c, &memory, V1_SAVING);
+	check_v1_iterate(c, SIZE_MAX, NULL);
+	silent_in(c, &memory, V1_STOP);
+	check_v1_bring(c, V1_RUNNING);
+	silent_in(c, &memory, V1_STOP);
+	check_memory_done(&memory);
+}
+
+void check_v1_works(struct check_context *c)
+{
+	struct check_memory memory;
+
+	check_v1_bring(c, V1_RUNNING);
+	check_work_begin(c, &memory);
+	check_work_must(c, &memory);
+	check_v1_go(c, V1_PRE_COPY);
+	check_did(c, "watched the memory of a device at work in pre-copy");
+	if (!check_work_seen(c, &memory))
+		check_fail(c, "the device goes on writing to memory", "nothing within %u ms",
+			   check_patience(c));
+	check_memory_done(&memory);
+}
