@@ -52,7 +52,7 @@ const char *check_verdict_name(enum check_verdict verdict);
 /**
  * How a check reaches the device, if not through the library's handle: one of these at most. It sees what the library hides,
  * and says itself what does not apply: of the other needs only SECOND, DAMAGE, WORK and DANGEROUS are looked at, and only
- * where c->dev is there.
+ * where c->dev is there. By the kernel all are looked at that its calls tell: PRE_COPY, P2P, RESET, LOG, SIZE, too.
  */
 #define CHECK_BY_KERNEL (1u << 16) /* by the kernel's calls on the device's descriptor: c->kernel */
 #define CHECK_BY_REGION                                                                                      \
@@ -95,11 +95,14 @@ struct check_driver {
 
 /** The calls of a user of the kernel's interface; as the system's, with errno. A test may put its own in their place. */
 struct check_calls {
+	int (*open)(void *opaque, const char *path); /* a node of VFIO's, to read and write */
 	int (*ioctl)(void *opaque, int fd, unsigned long request, void *arg);
 	ssize_t (*read)(void *opaque, int fd, void *buf, size_t len);
 	ssize_t (*write)(void *opaque, int fd, const void *buf, size_t len);
 	int (*poll)(void *opaque, struct pollfd *fds, nfds_t n, int timeout_ms);
 	int (*close)(void *opaque, int fd);
+	int (*dup)(void *opaque, int fd);
+	off_t (*lseek)(void *opaque, int fd, off_t offset, int whence);
 	void *opaque;
 };
 

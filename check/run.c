@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel.h"
 #include "v1.h"
 #include "left.h"
 
@@ -142,6 +143,10 @@ static void open_bare(struct check_context *c, const struct check *check)
 						   : "vfio-user");
 	if (r)
 		check_end(c, CHECK_ERROR, "a device that can be opened", "%s", why);
+	if (way == CHECK_BY_KERNEL) {
+		kernel_look(c);
+		look_at_needs(c, check);
+	}
 	if (!c->dev)
 		return;
 	c->region = true;
@@ -185,6 +190,8 @@ static void leave(struct check_context *c)
 		put_back(c, c->second);
 	if (c->work)
 		c->target->driver->end(c->work);
+	if (c->kernel.calls)
+		kernel_leave(c);
 	vmig_space_free(c->space);
 	vmig_device_close(c->second);
 	vmig_device_close(c->dev);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The checks. scripts/check-clauses reads this table, too: one row begins with { "id", and its clauses stand in braces. */
+#include "kernel.h"
 #include "v1.h"
 
 #define PRE_COPY  CHECK_NEEDS_PRE_COPY
@@ -9,6 +10,8 @@
 #define LOG       CHECK_NEEDS_LOG
 #define VALIDATES (CHECK_NEEDS_VALIDATES | CHECK_NEEDS_RESET)
 #define REGION    CHECK_BY_REGION
+#define KERNEL    CHECK_BY_KERNEL
+#define BAD_DATA  (CHECK_BY_KERNEL | CHECK_NEEDS_DAMAGE | CHECK_NEEDS_RESET)
 #define DAMAGE    (CHECK_NEEDS_VALIDATES | CHECK_NEEDS_RESET | CHECK_NEEDS_DAMAGE | CHECK_NEEDS_V2)
 
 /* clang-format off */
@@ -180,6 +183,40 @@ const struct check check_table[] = {
 	  "a stopped device does not write to memory", check_v1_silent },
 	{ "v1-works-in-pre-copy", { "v1.arcs.pre-copy" }, REGION | CHECK_NEEDS_WORK,
 	  "a device in pre-copy writes on to memory", check_v1_works },
+	/* by the kernel's calls alone */
+	{ "get-gives-no-fd", { "get.data-fd" }, KERNEL,
+	  "GET says that data_fd is -1, in every state", check_kernel_get },
+	{ "the-same-state-gives-no-fd", { "set.data-fd" }, KERNEL,
+	  "SET to the state that the device is in starts no second session", check_kernel_same },
+	{ "error-is-no-target", { "error.not-a-target" }, KERNEL,
+	  "SET to ERROR fails and leaves the state", check_kernel_error },
+	{ "unknown-states-are-refused", { "set.from-enum" }, KERNEL,
+	  "SET to a number that is no state fails and leaves the state", check_kernel_unknown },
+	{ "optional-states-are-refused", { "optional.unsupported", "optional.arcs-removed" }, KERNEL,
+	  "SET to a state that the flags do not name fails and leaves the state", check_kernel_optional },
+	{ "stop-copy-ends-session", { "stop-copy.ends-session" }, KERNEL,
+	  "data_fd is at its end when STOP_COPY was left", check_kernel_stop_copy_ends },
+	{ "pre-copy-ends-session", { "precopy.ends-session" }, KERNEL | PRE_COPY,
+	  "data_fd is at its end when PRE_COPY was left for RUNNING", check_kernel_precopy_ends },
+	{ "pre-copy-p2p-ends-session", { "precopy-p2p.ends-session" }, KERNEL | PRE_COPY | CHECK_NEEDS_P2P,
+	  "data_fd is at its end when PRE_COPY_P2P was left for RUNNING_P2P", check_kernel_precopy_p2p_ends },
+	{ "resuming-ends-session", { "resuming.ends-session" }, KERNEL | RESET,
+	  "data_fd takes no more when RESUMING was left", check_kernel_resuming_ends },
+	{ "reset-ends-session", { "resuming.abort" }, KERNEL | RESET,
+	  "data_fd is at its end after a reset", check_kernel_reset_ends },
+	{ "read-drained", { "info.temporary-end" }, KERNEL | PRE_COPY,
+	  "read() says ENOMSG in PRE_COPY where there is nothing for now", check_kernel_drained },
+	{ "read-and-poll-at-the-end", { "info.permanent-end", "info.end-poll", "info.no-enomsg" }, KERNEL,
+	  "in STOP_COPY read() says 0 at the end ever after, and poll() readable", check_kernel_end },
+	{ "refused-data-are-missing", { "resuming.invalid" }, BAD_DATA,
+	  "what write() has refused does not count as loaded", check_kernel_refused },
+	{ "too-little-data", { "resuming.invalid", "set.failed-state" }, BAD_DATA,
+	  "half of the data is refused, and the state is RESUMING or ERROR", check_kernel_too_little },
+	{ "log-that-starts-reports", { "log.probe", "log.read-back" }, KERNEL | LOG,
+	  "a log that PROBE tells of starts, reports and stops", check_kernel_log },
+	/* the last one, as there are kernels that do not come back from it */
+	{ "stop-copy-to-pre-copy", { "stop-copy.no-way-back" }, KERNEL | PRE_COPY | CHECK_NEEDS_DANGEROUS,
+	  "SET to PRE_COPY in STOP_COPY fails, comes back, and leaves the state", check_kernel_back },
 	{ 0 },
 };
 /* clang-format on */

@@ -181,6 +181,16 @@ void way_close(struct way *way, int fd)
 	vmig_kabi_file_unref(file);
 }
 
+int way_dup(struct way *way, int fd)
+{
+	struct vmig_kabi_file *file = way_lookup(&way->task, fd);
+	int again = way_install(&way->task, file, O_CLOEXEC);
+
+	if (again < 0)
+		vmig_kabi_file_unref(file);
+	return again;
+}
+
 struct vmig_kabi_file *way_file(struct way *way, int fd)
 {
 	struct vmig_kabi_file *file = way_lookup(&way->task, fd);

@@ -39,6 +39,8 @@ void way_done(struct way *way);
 /* As the system calls: a descriptor, a count, or -errno. */
 int way_open(struct way *way, const char *path);
 void way_close(struct way *way, int fd);
+/** Another descriptor of the same file. */
+int way_dup(struct way *way, int fd);
 int64_t way_ioctl(struct way *way, int fd, uint32_t request, const void *arg);
 int64_t way_ioctl_number(struct way *way, int fd, uint32_t request, uint64_t arg);
 int64_t way_read(struct way *way, int fd, void *buf, size_t len);

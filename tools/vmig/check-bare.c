@@ -2,16 +2,19 @@
 #include "check-bare.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "check/kernel.h"
 #include "open-v1.h"
 #include "open.h"
 
 #define SOCKET "vfio-user:"
+#define KERNEL "vfio:"
 
 static int open_region(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size)
 {
@@ -52,6 +55,28 @@ static int open_socket(void *opaque, int *ret_fd, char *why, size_t why_size)
 	return r;
 }
 
+static int open_kernel(void *opaque, bool second, struct check_kernel *ret, char *why, size_t why_size)
+{
+	const struct tool_options *o = opaque;
+	const char *spec = second ? o->second : o->words[0], *path = spec + strlen(KERNEL);
+	size_t len = strcspn(path, ",");
+	char word[PATH_MAX];
+
+	if (len >= sizeof(word)) {
+		snprintf(why, why_size, "%s: too long for a path", path);
+		return -ENAMETOOLONG;
+	}
+	memcpy(word, path, len);
+	word[len] = '\0';
+	return check_kernel_open(&check_calls_system, word, ret, why, why_size);
+}
+
+/* "vfio:PATH", as it is: not by v1, and not shown as one of v1. */
+static bool is_kernel(const char *word)
+{
+	return open_kind_of(word) == OPEN_KERNEL && open_v1_after(word) == word && !strchr(word, ',');
+}
+
 void check_bare_ways(const struct tool_options *o, struct check_target *target)
 {
 	const char *word = o->words[0];
@@ -60,4 +85,6 @@ void check_bare_ways(const struct tool_options *o, struct check_target *target)
 		target->open_region = open_region;
 	if (open_kind_of(open_v1_after(word)) == OPEN_VFIO_USER)
 		target->open_socket = open_socket;
+	if (is_kernel(word))
+		target->open_kernel = open_kernel;
 }
