@@ -3,6 +3,7 @@
 """report.py [--write] GOLDEN CONSOLE WANTED... : the reports of `vmig check --json` on a guest's console against what they
 were. A line "@@ report NAME/MODE STATUS BASE64" (of a gzip) is one; GOLDEN/NAME.txt is what it shall be, in every mode.
 WANTED are the reports that must be there. --write: make the files instead. Emits TAP without numbers.
+report.py --quotes GOLDEN DOCUMENT: what a document quotes ("```report NAME") is in GOLDEN/NAME.txt.
 A check that is newer than the file and found nothing is told, and is no failure; whatever else differs is one."""
 import base64
 import gzip
@@ -84,7 +85,22 @@ def compare(path, status, is_now):
     return found
 
 
+def quotes(folder, document):
+    """Each quoted line must be there, and the lines of one block in the order of the file."""
+    text, bad, n = open(document, encoding="utf-8").read(), [], 0
+    for name, quoted in re.findall(r"^```report (\S+)\n(.*?)^```$", text, re.M | re.S):
+        lines = iter(open(os.path.join(folder, name + ".txt"), encoding="utf-8").read().splitlines())
+        n += 1
+        bad += [f"{name}.txt has not, or not there: {line}" for line in quoted.splitlines() if line not in lines]
+    for line in bad:
+        print(f"# {line}")
+    print(f"{'ok' if n and not bad else 'not ok'} - check.{os.path.basename(document)}_quotes_what_is_found")
+    return 0
+
+
 def main(argv):
+    if argv[1] == "--quotes":
+        return quotes(*argv[2:])
     write = "--write" in argv
     folder, console, *wanted = [a for a in argv[1:] if a != "--write"]
     seen = set()
