@@ -2,7 +2,10 @@
 /* The checks. scripts/check-clauses reads this table, too: one row begins with { "id", and its clauses stand in braces. */
 #include "kernel.h"
 #include "v1.h"
+#include "context.h"
+#include "vu.h"
 
+#define SOCKET    CHECK_BY_SOCKET
 #define PRE_COPY  CHECK_NEEDS_PRE_COPY
 #define INFO      (CHECK_NEEDS_PRE_COPY | CHECK_NEEDS_INFO)
 #define ENOMSG_   (CHECK_NEEDS_PRE_COPY | CHECK_NEEDS_ENOMSG)
@@ -217,6 +220,57 @@ const struct check check_table[] = {
 	/* the last one, as there are kernels that do not come back from it */
 	{ "stop-copy-to-pre-copy", { "stop-copy.no-way-back" }, KERNEL | PRE_COPY | CHECK_NEEDS_DANGEROUS,
 	  "SET to PRE_COPY in STOP_COPY fails, comes back, and leaves the state", check_kernel_back },
+	/* vfio-user by its messages: VERSION */
+	{ "vu-version-first", { "vu.version.first", "vu.security" }, SOCKET,
+	  "nothing is served before VERSION", vu_version_first },
+	{ "vu-version-major", { "vu.version.major", "vu.version.close" }, SOCKET,
+	  "the major version that was proposed, or none", vu_version_major },
+	{ "vu-version-minor", { "vu.version.minor", "vu.version.minors" }, SOCKET,
+	  "a minor version that is not above the proposed one", vu_version_minor },
+	{ "vu-capabilities-subset", { "vu.version.subset" }, SOCKET,
+	  "no capability comes that was not proposed", vu_version_subset },
+	{ "vu-version-without-data", { "vu.version.optional" }, SOCKET,
+	  "a VERSION without data or capabilities is agreed on", vu_version_bare },
+	{ "vu-version-data", { "vu.version.data", "vu.cap.types" }, SOCKET,
+	  "JSON with a NUL, each capability of its type", vu_version_data },
+	{ "vu-unknown-capability", { "vu.version.unknown" }, SOCKET,
+	  "capabilities that are not known are ignored", vu_version_unknown },
+	{ "vu-twin-socket", { "vu.twin.iff", "vu.twin.index" }, SOCKET,
+	  "a twin socket only if it was proposed, and where fd_index says", vu_version_twin },
+	{ "vu-max-msg-fds", { "vu.cap.max-msg-fds" }, SOCKET,
+	  "one descriptor at most in a reply, where no number was said", vu_max_fds },
+	/* headers */
+	{ "vu-reply-header", { "vu.header.id", "vu.header.command", "vu.header.type", "vu.header.size" }, SOCKET,
+	  "a reply has the ID and the command of what it replies to", vu_reply_header },
+	{ "vu-ids-reused", { "vu.header.ids" }, SOCKET,
+	  "commands of the same ID are all replied to", vu_ids_reused },
+	{ "vu-no-reply", { "vu.header.no-reply", "vu.order.no-reply" }, SOCKET,
+	  "a command with No_reply is done and not replied to", vu_no_reply },
+	{ "vu-every-command", { "vu.header.every" }, SOCKET,
+	  "each command is replied to", vu_every_command },
+	{ "vu-error-is-header", { "vu.header.error-only", "vu.header.error" }, SOCKET,
+	  "the reply of an error is a header", vu_error_is_header },
+	{ "vu-in-order", { "vu.order" }, SOCKET,
+	  "commands that are sent at once are done in their order", vu_in_order },
+	{ "vu-pieces", { "vu.socket.stream" }, SOCKET,
+	  "a message may come byte by byte", vu_pieces },
+	{ "vu-argsz", { "vu.argsz.reply" }, SOCKET,
+	  "argsz of a reply is the size that is needed", vu_argsz },
+	{ "vu-argsz-small", { "vu.argsz.larger" }, SOCKET,
+	  "what does not fit argsz is left out, and argsz says how much it is", vu_argsz_small },
+	/* what no good user sends */
+	{ "vu-unknown-command", { "vu.header.commands" }, SOCKET,
+	  "an error to a command that is not there, and it goes on", vu_unknown_command },
+	{ "vu-odd-headers", { "vu.security" }, SOCKET,
+	  "a header that is not good does no harm to the next user", vu_odd_headers },
+	{ "vu-short-payloads", { "vu.security" }, SOCKET,
+	  "payloads that are not whole are refused, and it goes on", vu_short_payloads },
+	{ "vu-cut-off", { "vu.security" }, SOCKET,
+	  "whoever leaves in the midst of a message does no harm to the next user", vu_cut_off },
+	{ "vu-stray-descriptor", { "vu.security" }, SOCKET,
+	  "descriptors that a command does not take are closed", vu_stray_fds },
+	{ "vu-reset", { "vu.reset", "vu.reset.flag" }, SOCKET,
+	  "DEVICE_RESET succeeds and has no payload", vu_reset },
 	{ 0 },
 };
 /* clang-format on */

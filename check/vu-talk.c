@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The commands of vfio-user, as a check calls them; how it begins, and what the device must have for it. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vu-wire.h"
+
+/* What the suite can do. */
+#define HELLO                                                                                                \
+	"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576,\"max_dma_maps\":65535,"        \
+	"\"pgsizes\":4096,\"write_multiple\":true,\"migration\":{\"pgsize\":4096}}}"
+#define MAX_DATA (1u << 20) /* the default of the text */
+
+/* --- how it begins -------------------------------------------------------------------------------- */
+
+void vu_bare(struct check_context *c, struct vu *ret)
+{
+	*ret = (struct vu){
+		.c = c, .fd = c->socket, .twin = -1, .max_data = MAX_DATA, .our_max_data = MAX_DATA
+	};
+}
+
+void vu_close(struct vu *vu)
+{
+	close(vu->fd);
+	if (vu->twin >= 0)
+		close(vu->twin);
+	vu->fd = vu->twin = -1;
+}
+
+bool vu_again(struct vu *vu)
+{
+	struct check_context *c = vu->c;
+	char why[CHECK_TEXT_MAX] = "";
+
+	if (vu->fd >= 0)
+		vu_close(vu);
+	free(vu->in.body);
+	if (c->target->open_socket(c->target->opaque, &c->socket, why, sizeof(why)))
+		return false;
+	vu_bare(c, vu);
+	return true;
+}
+
+struct vu_body vu_version_body(uint16_t major, uint16_t minor, const char *json)
+{
+	struct vu_body b = { 0 };
+
+	vu_16(&b, major);
+	vu_16(&b, minor);
+	if (json)
+		vu_bytes(&b, json, strlen(json) + 1);
+	return b;
+}
+
+static uint32_t max_data_of(const char *json, size_t len)
+{
+	json_t *root = len ? json_loadb(json, strnlen(json, len), 0, NULL) : NULL, *v;
+	uint32_t max = MAX_DATA;
+
+	v = json_object_get(json_object_get(root, "capabilities"), "max_data_xfer_size");
+	if (json_is_integer(v) && json_integer_value(v) > 0 && json_integer_value(v) < MAX_DATA)
+		max = (uint32_t)json_integer_value(v);
+	json_decref(root);
+	return max;
+}
+
+static void look_at_device(struct vu *vu)
+{
+	struct vu_body b = { 0 };
+
+	vu_32(&b, 16);
+	vu_32(&b, 0);
+	vu_64(&b, 0);
+	vu_must(vu, VU_GET_INFO, &b, "VFIO_USER_DEVICE_GET_INFO is answered");
+	vu->device_flags = vu_u32(vu, 4);
+	vu->n_regions = vu_u32(vu, 8);
+	vu->n_irqs = vu_u32(vu, 12);
+	vu->migrates = !vu_feature(vu, 16, VU_GET | VU_MIGRATION, NULL, 0);
+	if (vu->migrates)
+		vu->flags = vu_u64(vu, 8);
+}
+
+static void hello(struct vu *vu, const char *json)
+{
+	struct vu_body b = vu_version_body(0, 0, json);
+	int r = vu_call(vu, VU_VERSION, &b);
+
+	if (r)
+		check_end(vu->c, CHECK_ERROR, "VFIO_USER_VERSION 0.0 is answered", "%s", strerror(-r));
+	if (vu->in.len > 4)
+		vu->max_data = max_data_of((const char *)vu->in.body + 4, vu->in.len - 4);
+	if (json)
+		vu->our_max_data = max_data_of(json, strlen(json));
+}
+
+void vu_start_with(struct check_context *c, struct vu *ret, const char *json)
+{
+	vu_bare(c, ret);
+	hello(ret, json);
+	look_at_device(ret);
+	if (ret->migrates)
+		vu_to_running(ret);
+}
+
+void vu_start(struct check_context *c, struct vu *ret)
+{
+	vu_start_with(c, ret, HELLO);
+}
+
+void vu_must_live(struct vu *vu)
+{
+	struct vu_body b = { 0 };
+	int r;
+
+	vu_32(&b, 16);
+	vu_32(&b, 0);
+	vu_64(&b, 0);
+	if (!vu->closed && !vu_call(vu, VU_GET_INFO, &b))
+		return;
+	if (!vu_again(vu))
+		check_observe(vu->c, "the server serves on, or the next user", "nobody listens any more");
+	b = vu_version_body(0, 0, HELLO);
+	r = vu_call(vu, VU_VERSION, &b);
+	if (r)
+		check_fail(vu->c, "the server serves on, or the next user", "%s to the next user's VERSION",
+			   strerror(-r));
+}
+
+/* --- DMA ------------------------------------------------------------------------------------------ */
+
+int vu_map(struct vu *vu, uint32_t flags, uint64_t iova, uint64_t size, int fd, uint64_t offset)
+{
+	struct vu_body b = { .fd = fd };
+
+	vu_32(&b, 32);
+	vu_32(&b, flags);
+	vu_64(&b, offset);
+	vu_64(&b, iova);
+	vu_64(&b, size);
+	return vu_call(vu, VU_DMA_MAP, &b);
+}
+
+int vu_unmap(struct vu *vu, uint32_t flags, uint64_t iova, uint64_t size)
+{
+	struct vu_body b = { 0 };
+
+	vu_32(&b, 24);
+	vu_32(&b, flags);
+	vu_64(&b, iova);
+	vu_64(&b, size);
+	return vu_call(vu, VU_DMA_UNMAP, &b);
+}
+
+int vu_memfd(struct vu *vu, uint64_t size, uint8_t **ret_at)
+{
+	int fd = memfd_create("check", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *at = MAP_FAILED;
+
+	if (fd >= 0 && !ftruncate(fd, (off_t)size))
+		at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		check_end(vu->c, CHECK_ERROR, "", "no memory: %s", strerror(errno));
+	*ret_at = at;
+	return fd;
+}
+
+void vu_needs_maps(struct vu *vu, bool by_fd)
+{
+	const uint64_t iova = 1ull << 30;
+	uint8_t *at;
+	int fd = by_fd ? vu_memfd(vu, VU_PAGE, &at) : -1, r;
+
+	r = vu_map(vu, 3, iova, VU_PAGE, fd, 0);
+	if (r)
+		check_end(vu->c, CHECK_NOT_APPLICABLE, "", "the device takes no memory %s a descriptor: %s",
+			  by_fd ? "with" : "without", strerror(-r));
+	r = vu_unmap(vu, 0, iova, VU_PAGE);
+	if (r)
+		check_end(vu->c, CHECK_NOT_APPLICABLE, "", "what is mapped cannot be unmapped: %s",
+			  strerror(-r));
+	if (by_fd) {
+		munmap(at, VU_PAGE);
+		close(fd);
+	}
+}
+
+void vu_map_messages(struct vu *vu, uint32_t flags, uint64_t iova, uint64_t size, uint8_t **ret_at)
+{
+	uint8_t *at = calloc(1, size);
+	int r;
+
+	if (!at || vu->n_memory == VU_MEMORY_NR)
+		check_end(vu->c, CHECK_ERROR, "", "no memory");
+	vu->memory[vu->n_memory++] = (struct vu_memory){ iova, size, at, (flags & 1) != 0, (flags & 2) != 0 };
+	r = vu_map(vu, flags, iova, size, -1, 0);
+	if (r)
+		check_end(vu->c, CHECK_NOT_APPLICABLE, "",
+			  "the device takes no memory without a descriptor: %s", strerror(-r));
+	*ret_at = at;
+}
+
+/* --- regions -------------------------------------------------------------------------------------- */
+
+int vu_region_read(struct vu *vu, uint32_t region, uint64_t offset, void *buf, uint32_t len)
+{
+	struct vu_body b = { 0 };
+	int r;
+
+	vu_64(&b, offset);
+	vu_32(&b, region);
+	vu_32(&b, len);
+	r = vu_call(vu, VU_REGION_READ, &b);
+	if (r)
+		return r;
+	if (vu->in.len < 16 + (size_t)len)
+		check_fail(vu->c, "the data are behind the 16 bytes of the reply", "%zu bytes for %u",
+			   vu->in.len, len);
+	memcpy(buf, vu->in.body + 16, len);
+	return 0;
+}
+
+int vu_region_write(struct vu *vu, uint32_t region, uint64_t offset, const void *buf, uint32_t len)
+{
+	struct vu_body b = { .data = buf, .data_len = len };
+
+	vu_64(&b, offset);
+	vu_32(&b, region);
+	vu_32(&b, len);
+	return vu_call(vu, VU_REGION_WRITE, &b);
+}
+
+void vu_needs_pci(struct vu *vu)
+{
+	uint32_t ids;
+
+	if (!(vu->device_flags & 2) || vu->n_regions < 8 || vu_region_read(vu, 7, 0, &ids, 4))
+		check_end(vu->c, CHECK_NOT_APPLICABLE, "", "it has no PCI configuration space");
+}
+
+/* --- features ------------------------------------------------------------------------------------- */
+
+int vu_feature(struct vu *vu, uint32_t argsz, uint32_t flags, const void *data, size_t len)
+{
+	struct vu_body b = { .data = data, .data_len = len };
+
+	vu_32(&b, argsz);
+	vu_32(&b, flags);
+	return vu_call(vu, VU_FEATURE, &b);
+}
+
+int vu_set_state(struct vu *vu, uint32_t state)
+{
+	const uint32_t data[2] = { state, ~0u };
+
+	return vu_feature(vu, 16, VU_SET | VU_STATE, data, sizeof(data));
+}
+
+uint32_t vu_state(struct vu *vu)
+{
+	int r = vu_feature(vu, 16, VU_GET | VU_STATE, NULL, 0);
+
+	if (r)
+		check_fail(vu->c, "the state can be asked for at any time", "%s", strerror(-r));
+	return vu_u32(vu, 8);
+}
+
+void vu_enter(struct vu *vu, uint32_t state)
+{
+	int r = vu_set_state(vu, state);
+	uint32_t now;
+	char expected[64];
+
+	snprintf(expected, sizeof(expected), "the device goes to %s", check_state_name(state));
+	if (r)
+		check_fail(vu->c, expected, "%s", strerror(-r));
+	now = vu_state(vu);
+	if (now != state)
+		check_fail(vu->c, expected, "it is in %s (%u)", check_state_name(now), now);
+}
+
+void vu_needs_migration(struct vu *vu)
+{
+	if (!vu->migrates || !(vu->flags & VMIG_MIGRATION_STOP_COPY))
+		check_end(vu->c, CHECK_NOT_APPLICABLE, "", "it does not migrate by VFIO_USER_DEVICE_FEATURE");
+}
+
+bool vu_has_state(const struct vu *vu, uint32_t state)
+{
+	return state != VMIG_STATE_ERROR && vmig_state_supported(vu->flags, state);
+}
+
+void vu_to_running(struct vu *vu)
+{
+	uint32_t state = vu_state(vu);
+	int r = 0;
+
+	if (state == VMIG_STATE_RUNNING)
+		return;
+	if (state == VMIG_STATE_ERROR || state == VMIG_STATE_RESUMING || vu_set_state(vu, VMIG_STATE_RUNNING))
+		r = vu_call(vu, VU_RESET, NULL);
+	if (!r && vu_state(vu) != VMIG_STATE_RUNNING)
+		r = vu_set_state(vu, VMIG_STATE_RUNNING); /* a reset that leaves the machine where it is */
+	if (r)
+		check_end(vu->c, CHECK_ERROR, "the device comes back to RUNNING", "%s", strerror(-r));
+}
+
+int64_t vu_data_read(struct vu *vu, uint32_t size)
+{
+	struct vu_body b = { 0 };
+	int r;
+
+	vu_32(&b, 8 + size);
+	vu_32(&b, size);
+	r = vu_call(vu, VU_DATA_READ, &b);
+	if (r)
+		return r;
+	if (vu_u32(vu, 4) > size || vu_u32(vu, 4) > vu->in.len - 8)
+		check_fail(vu->c, "size indicates the size of returned migration data",
+			   "%u bytes said, %zu there, of %u", vu_u32(vu, 4), vu->in.len - 8, size);
+	return vu_u32(vu, 4);
+}
+
+int vu_data_write(struct vu *vu, const void *data, uint32_t size)
+{
+	struct vu_body b = { .data = data, .data_len = size };
+
+	vu_32(&b, 8 + size);
+	vu_32(&b, size);
+	return vu_call(vu, VU_DATA_WRITE, &b);
+}
+
+int vu_log_start(struct vu *vu, uint64_t page_size, const uint64_t *ranges, uint32_t n)
+{
+	struct vu_body b = { 0 };
+
+	vu_32(&b, 24 + 16 * n);
+	vu_32(&b, VU_SET | VU_LOG_START);
+	vu_64(&b, page_size);
+	vu_32(&b, n);
+	vu_32(&b, 0);
+	vu_bytes(&b, ranges, n * 16);
+	return vu_call(vu, VU_FEATURE, &b);
+}
+
+int vu_log_report(struct vu *vu, uint64_t iova, uint64_t length, uint64_t page_size)
+{
+	uint64_t pages = length / page_size + !!(length % page_size), words = (pages + 63) / 64;
+	const uint64_t data[3] = { iova, length, page_size };
+
+	return vu_feature(vu, (uint32_t)(32 + 8 * words), VU_GET | VU_LOG_REPORT, data, sizeof(data));
+}
+
+void vu_needs_log(struct vu *vu)
+{
+	if (vu_feature(vu, 8, VU_PROBE | VU_SET | VU_LOG_START, NULL, 0))
+		check_end(vu->c, CHECK_NOT_APPLICABLE, "",
+			  "it has no log of DMA by VFIO_USER_DEVICE_FEATURE");
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The checks by messages are tested: each mutant of a server turns exactly the checks red that mutants.tsv names. */
+#include <stdio.h>
+#include <string.h>
+
+#include "check/check.h"
+#include "judge.h"
+#include "tests/harness.h"
+#include "tools/vmig/check-drive.h"
+#include "vu-mutant.h"
+
+#define TIMEOUT_MS 120000
+#define PARTS      4
+
+static int open_nothing(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size)
+{
+	return -1; /* these checks have no handle */
+}
+
+static int open_socket(void *opaque, int *ret_fd, char *why, size_t why_size)
+{
+	int r = vu_mutant_connect(opaque, ret_fd);
+
+	if (r)
+		snprintf(why, why_size, "%s", strerror(-r));
+	return r;
+}
+
+static void judge(const char *name, const char *checks)
+{
+	const struct vu_mutant *mutant = name ? vu_mutant_find(name) : NULL;
+	const struct check_target target = {
+		.open = open_nothing,
+		.open_socket = open_socket,
+		.opaque = (void *)(uintptr_t)mutant,
+		.driver = &check_drive_workload,
+		.dangerous = true,
+		.timeout_ms = TIMEOUT_MS,
+	};
+
+	ck_assert_msg(!name || mutant, "there is no mutant %s", name);
+	for (const struct check *check = check_table; check->id; check++)
+		if (check->needs & CHECK_BY_SOCKET &&
+		    (!name || judge_expects(checks, check->id) || MUTANTS_MEET_ALL))
+			judge_check(&target, check, name, checks);
+}
+
+TEST(a_good_server_turns_none_red)
+{
+	judge(NULL, "");
+}
+
+TEST(mutants_are_found_by_their_checks_only_1)
+{
+	judge_rows("vu-mutants", 0, PARTS, judge);
+}
+
+TEST(mutants_are_found_by_their_checks_only_2)
+{
+	judge_rows("vu-mutants", 1, PARTS, judge);
+}
+
+TEST(mutants_are_found_by_their_checks_only_3)
+{
+	judge_rows("vu-mutants", 2, PARTS, judge);
+}
+
+TEST(mutants_are_found_by_their_checks_only_4)
+{
+	judge_rows("vu-mutants", 3, PARTS, judge);
+}
+
+HARNESS("check-vu-mutants", T_SLOW(a_good_server_turns_none_red, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_1, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_2, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_3, 120),
+	T_SLOW(mutants_are_found_by_their_checks_only_4, 120))

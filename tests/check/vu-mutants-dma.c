@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vu-mutant.h"
+
+const struct vu_mutant vu_mutants_dma[] = {
+	{ 0 },
+};
