@@ -159,6 +159,8 @@ struct vmig_kabi_config {
 	const uint32_t *trace_all;
 	/** The only fd that can be mapped is the device's own: see vmig_kabi_file_backing(). For ways in that cannot change mmap. */
 	bool own_mmap;
+	/** Calls on a data transfer session tell a digest of its bytes: they are read once more for that. */
+	bool digest;
 };
 
 /** -EINVAL: no device, or too many; -ENOMEM. */

@@ -80,6 +80,7 @@ void vmig_kabi_free(struct vmig_kabi *kabi)
 	if (!kabi)
 		return;
 	for (uint32_t i = 0; i < kabi->config.n_devices; i++) {
+		free(kabi->slots[i].log_ranges);
 		pthread_mutex_destroy(&kabi->slots[i].lock);
 		pthread_mutex_destroy(&kabi->slots[i].flow);
 		pthread_mutex_destroy(&kabi->slots[i].turnstile);
@@ -144,6 +145,7 @@ void vmig_kabi_file_unref(struct vmig_kabi_file *file)
 	if (atomic_fetch_sub(&file->refs, 1) > 1)
 		return;
 	begin(&ctx, file->kabi, file, NULL, VMIG_KABI_CLOSE);
+	ctx.call.v[0] = file->gone;
 	now = vmig_now_ns();
 	switch (file->kind) {
 	case VMIG_KABI_CONTAINER:
@@ -159,6 +161,7 @@ void vmig_kabi_file_unref(struct vmig_kabi_file *file)
 		vmig_kabi_iommufd_close((struct vmig_kabi_iommufd *)file);
 		break;
 	case VMIG_KABI_DATA:
+		ctx.call.v[2] = ((struct vmig_kabi_data *)file)->number;
 		vmig_kabi_data_close((struct vmig_kabi_data *)file);
 		break;
 	}

@@ -22,6 +22,7 @@
 
 #include "base/limits.h"
 #include "base/util.h"
+#include "wire/digest.h"
 
 #define VMIG_KABI_PAGE  4096ull
 #define VMIG_KABI_SHIFT 40u /* of a region's index in the offsets of a device's fd */
@@ -34,6 +35,7 @@ struct vmig_kabi_file {
 	struct vmig_kabi_slot *slot; /* of which device; NULL: of none */
 	atomic_uint refs;
 	enum vmig_kabi_kind kind;
+	bool gone; /* when it is closed: nobody did that, it ended with its process */
 };
 
 struct vmig_kabi_container {
@@ -78,7 +80,9 @@ struct vmig_kabi_data {
 	struct vmig_kabi_file file;
 	struct vmig_session *session; /* NULL: the device was closed. Under slot->flow, as is passed */
 	bool loads;
+	uint32_t number;             /* of the device's sessions, from 1 */
 	uint64_t passed;             /* bytes */
+	struct vmig_digest *digest;  /* of them; NULL: nobody asks */
 	struct vmig_kabi_data *next; /* of the same device; under slot->lock */
 };
 
@@ -108,10 +112,13 @@ struct vmig_kabi_slot {
 
 	pthread_mutex_t lock;
 	struct vmig_kabi_data *data; /* those open */
-	bool logging;                /* by DMA_LOGGING_START */
-	bool precopy_v2;             /* flags of PRECOPY_INFO have been asked for */
-	uint32_t v1_state;           /* the register, as it was last written with success */
-	uint64_t v1_offered;         /* data_size, as it was last read; 0: it has been counted */
+	uint32_t n_data;             /* sessions that there were */
+	bool logging;                /* by DMA_LOGGING_START, of: */
+	struct vmig_range *log_ranges;
+	uint32_t n_log_ranges;
+	bool precopy_v2;     /* flags of PRECOPY_INFO have been asked for */
+	uint32_t v1_state;   /* the register, as it was last written with success */
+	uint64_t v1_offered; /* data_size, as it was last read; 0: it has been counted */
 	uint64_t armed[VMIG_LIMIT_IRQ_INDICES][VMIG_LIMIT_IRQS / 64];
 };
 

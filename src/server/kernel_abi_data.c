@@ -23,7 +23,16 @@ int vmig_kabi_data_new(struct vmig_kabi_slot *slot, struct vmig_session *session
 	vmig_kabi_file_init(&data->file, slot->kabi, VMIG_KABI_DATA, slot);
 	data->session = session;
 	data->loads = loads;
+	if (slot->kabi->config.digest) {
+		data->digest = aligned_alloc(_Alignof(struct vmig_digest), sizeof(*data->digest));
+		if (!data->digest) {
+			free(data);
+			return -ENOMEM;
+		}
+		vmig_digest_start(data->digest);
+	}
 	pthread_mutex_lock(&slot->lock);
+	data->number = ++slot->n_data;
 	data->next = slot->data;
 	slot->data = data;
 	pthread_mutex_unlock(&slot->lock);
@@ -44,6 +53,7 @@ void vmig_kabi_data_close(struct vmig_kabi_data *data)
 	}
 	pthread_mutex_unlock(&slot->lock);
 	vmig_session_close(data->session);
+	free(data->digest);
 	free(data);
 }
 
@@ -107,6 +117,36 @@ void vmig_kabi_data_go_on(struct vmig_kabi_slot *slot)
 {
 	pthread_mutex_unlock(&slot->flow);
 	pthread_mutex_unlock(&slot->turnstile);
+}
+
+/* --- what is told of it -------------------------------------------------------------------- */
+
+#define DIGEST_PIECE (64u << 10)
+
+/** The bytes that have just passed, as the program has them. */
+static void add_digest(struct vmig_kabi_ctx *ctx, struct vmig_kabi_data *data, uint64_t addr, uint64_t len)
+{
+	_autofree_ uint8_t *buf = malloc(MIN(len, DIGEST_PIECE));
+
+	for (uint64_t at = 0, n; at < len && buf; at += n) {
+		n = MIN(len - at, DIGEST_PIECE);
+		if (vmig_kabi_get(ctx, addr + at, buf, n))
+			return;
+		vmig_digest_add(data->digest, buf, n);
+	}
+}
+
+/** @n bytes have passed, or it has failed. With slot->flow. */
+static void tell(struct vmig_kabi_ctx *ctx, struct vmig_kabi_data *data, uint64_t addr, int64_t n)
+{
+	if (n > 0) {
+		data->passed += (uint64_t)n;
+		if (data->digest)
+			add_digest(ctx, data, addr, (uint64_t)n);
+	}
+	ctx->call.v[0] = data->digest ? vmig_digest_value(data->digest) : 0;
+	ctx->call.v[1] = data->passed;
+	ctx->call.v[2] = data->number;
 }
 
 /* --- read --------------------------------------------------------------------------------- */
@@ -180,8 +220,7 @@ int64_t vmig_kabi_data_read(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t l
 		return -EBADF;
 	enter(data->file.slot);
 	r = read_locked(ctx, data, addr, len);
-	if (r > 0)
-		data->passed += (uint64_t)r;
+	tell(ctx, data, addr, r);
 	leave(data->file.slot);
 	if (r > 0)
 		vmig_kabi_note_data(data->file.slot, false, (uint64_t)r);
@@ -258,8 +297,7 @@ int64_t vmig_kabi_data_write(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t 
 		return -EBADF;
 	enter(data->file.slot);
 	r = write_locked(ctx, data, addr, len);
-	if (r > 0)
-		data->passed += (uint64_t)r;
+	tell(ctx, data, addr, r);
 	leave(data->file.slot);
 	if (r > 0)
 		vmig_kabi_note_data(data->file.slot, true, (uint64_t)r);
@@ -306,6 +344,7 @@ static int64_t precopy_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
 	ctx->call.v[0] = info.initial_bytes;
 	ctx->call.v[1] = info.dirty_bytes;
 	ctx->call.v[2] = info.flags;
+	ctx->call.v[3] = data->number;
 	return vmig_kabi_put(ctx, arg, &info, sizeof(info));
 }
 

@@ -64,6 +64,7 @@ static int install_session(struct vmig_kabi_ctx *ctx, struct vmig_session *sessi
 		vmig_session_close(session);
 		return r;
 	}
+	ctx->call.v[3] |= (uint64_t)data->number << 32;
 	r = ctx->task->ops->install(ctx->task, &data->file, O_CLOEXEC);
 	if (r < 0)
 		vmig_kabi_file_unref(&data->file);
@@ -95,6 +96,15 @@ static int walk(struct vmig_kabi_ctx *ctx, uint32_t from, uint32_t target, struc
 	return r;
 }
 
+/** Where it is now: after a failure that is not told to the program. */
+static void note_state_after(struct vmig_kabi_ctx *ctx)
+{
+	uint32_t state = VMIG_STATE_NONE;
+
+	(void)vmig_device_query_state(ctx->file->slot->dev, &state);
+	ctx->call.v[3] = state;
+}
+
 static int64_t set_state(struct vmig_kabi_ctx *ctx, uint64_t addr)
 {
 	struct vmig_uapi_device_feature_mig_state mig;
@@ -113,6 +123,7 @@ static int64_t set_state(struct vmig_kabi_ctx *ctx, uint64_t addr)
 	r = vmig_kabi_put(ctx, addr, &mig, sizeof(mig));
 	if (!r)
 		r = walk(ctx, from, mig.device_state, &session);
+	note_state_after(ctx);
 	if (r < 0 || !session)
 		return r;
 	fd = install_session(ctx, session, mig.device_state == VMIG_STATE_RESUMING);

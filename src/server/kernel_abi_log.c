@@ -95,8 +95,29 @@ int64_t vmig_kabi_log_start(struct vmig_kabi_ctx *ctx, uint64_t addr)
 		give_up(slot);
 		return r;
 	}
+	pthread_mutex_lock(&slot->lock);
+	free(slot->log_ranges);
+	slot->log_ranges = steal_ptr(ranges);
+	slot->n_log_ranges = control.num_ranges;
+	pthread_mutex_unlock(&slot->lock);
 	control.page_size = page_size;
 	return vmig_kabi_put(ctx, addr, &control, sizeof(control));
+}
+
+/** How many bytes of the report are within what was asked to be logged. With slot->lock. */
+static uint64_t within_ranges(const struct vmig_kabi_slot *slot,
+			      const struct vmig_uapi_device_feature_dma_logging_report *args)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < slot->n_log_ranges; i++) {
+		const struct vmig_range *range = &slot->log_ranges[i];
+		uint64_t from = MAX(range->iova, args->iova);
+		uint64_t to = MIN(range->iova + range->length, args->iova + args->length);
+
+		sum += to > from ? to - from : 0;
+	}
+	return sum;
 }
 
 int64_t vmig_kabi_log_stop(struct vmig_kabi_ctx *ctx)
@@ -178,6 +199,7 @@ int64_t vmig_kabi_log_report(struct vmig_kabi_ctx *ctx, uint64_t addr)
 		return -E2BIG;
 	pthread_mutex_lock(&slot->lock);
 	ours = slot->logging;
+	ctx->call.len = within_ranges(slot, &args);
 	pthread_mutex_unlock(&slot->lock);
 	/* Not started, or started for the address space: its bits are not to be taken away. */
 	if (!ours)

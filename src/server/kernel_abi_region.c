@@ -155,6 +155,7 @@ int64_t vmig_kabi_region_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
 	}
 	ctx->call.v[1] = info.size;
 	ctx->call.v[2] = info.flags;
+	ctx->call.v[3] = info.index == slot->v1_region;
 	return r < 0 ? r : vmig_kabi_put(ctx, arg, &info, sizeof(info));
 }
 

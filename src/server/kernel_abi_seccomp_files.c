@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "base/log.h"
+#include "server/kernel_abi.h"
 #include "server/kernel_abi_seccomp.h"
 
 /* The byte that the program's open file description locks: behind any region. */
@@ -94,9 +95,10 @@ static void take_out(struct vmig_supervise *sv, struct sv_file *file)
 }
 
 /** With sv->close_lock: who opens next waits until this is closed. */
-static void close_file(struct vmig_supervise *sv, struct sv_file *file)
+static void close_file(struct vmig_supervise *sv, struct sv_file *file, bool gone)
 {
 	take_out(sv, file);
+	file->file->gone = gone;
 	if (file->memory_fd >= 0)
 		close(file->memory_fd);
 	vmig_kabi_file_unref(file->file);
@@ -131,7 +133,7 @@ void sv_reap(struct vmig_supervise *sv)
 	for (file = first_file(sv); file; file = next) {
 		next = file->next;
 		if (is_gone(file))
-			close_file(sv, file);
+			close_file(sv, file, true);
 	}
 	pthread_mutex_unlock(&sv->close_lock);
 }
@@ -146,7 +148,7 @@ void sv_close_all(struct vmig_supervise *sv)
 {
 	pthread_mutex_lock(&sv->close_lock);
 	while (sv->files)
-		close_file(sv, sv->files);
+		close_file(sv, sv->files, true);
 	pthread_mutex_unlock(&sv->close_lock);
 }
 
@@ -205,7 +207,7 @@ static bool closing_file(struct vmig_supervise *sv, struct sv_file *file, struct
 		return unsure;
 	if (has_others(sv, search))
 		return true;
-	close_file(sv, file);
+	close_file(sv, file, false);
 	return false;
 }
 

@@ -4,19 +4,22 @@
  *
  *	request            offset    v[0]        v[1]        v[2]          v[3]
  *	DEVICE_FEATURE     feature and flags, then by feature:
- *	  MIG_DEVICE_STATE           state (get) or from, to, data_fd (-1: none)
- *	  DMA_LOGGING_*              iova        length      page size     dirty pages   (REPORT)
+ *	  MIG_DEVICE_STATE           state (get) or from, to, data_fd (-1: none), the state now | number << 32
+ *	  DMA_LOGGING_*              iova        length      page size     dirty pages   (REPORT; in @len,
+ *						     how many bytes of it are within the ranges of START)
  *	                             page size   ranges      bytes                       (START)
  *	  MIGRATION, MIG_DATA_SIZE   flags; bytes
  *	MAP, IOAS_MAP, COPY          iova        size        address       flags
  *	UNMAP, IOAS_UNMAP            iova        size        unmapped      flags
  *	DIRTY_PAGES                  flags       iova        size          dirty pages
  *	GET_DIRTY_BITMAP             iova        size        page size     dirty pages
- *	REGION_INFO, IRQ_INFO        index       size, count flags
+ *	REGION_INFO, IRQ_INFO        index       size, count flags         1: the migration region of v1
  *	SET_IRQS                     flags       index       start         count
- *	PRECOPY_INFO                 initial     dirty       flags
+ *	PRECOPY_INFO                 initial     dirty       flags         number
  *	BIND, ATTACH, HWPT_ALLOC     the ids of the struct, in its order
  *	read, write        offset    the value, of up to 8 bytes of a region
+ *	  of a session               digest      bytes       number        (so far; which of the device's sessions it is)
+ *	close                        1: by nobody; of a session: its number in v[2]
  *	mmap               offset    prot
  */
 #include <inttypes.h>

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harden.h"
@@ -38,6 +39,11 @@ void run_child_exec(struct run *run, int report_fd)
 	int saved;
 
 	signal(SIGPIPE, SIG_DFL);
+	if (run->watch) {
+		/* A group of its own, that can be ended as one; and what it says is not part of a report. */
+		setpgid(0, 0);
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+	}
 	sigprocmask(SIG_SETMASK, &signals_before, NULL);
 	/* Who kills the run ends the command: nobody else would. */
 	prctl(PR_SET_PDEATHSIG, run->way->orphan_signal);
@@ -71,10 +77,22 @@ struct loop {
 	struct run *run;
 	struct run_control *control;
 	int signal_fd;
-	pid_t pid;    /* of the command; 0: it has ended */
-	int status;   /* then: what it said */
-	bool nothing; /* no process is left to wait for */
+	pid_t pid;                /* of the command; 0: it has ended */
+	int status;               /* then: what it said */
+	bool nothing;             /* no process is left to wait for */
+	struct run_reader reader; /* of the one who looks on from within */
+	uint64_t started_ns;
 };
+
+#define PATIENCE_NS 5000000000ull
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
 
 static void reap(struct loop *loop)
 {
@@ -108,17 +126,69 @@ static void on_signal(struct loop *loop)
 		loop->nothing = true;
 }
 
+/* --- who looks on from within ---------------------------------------------------------------- */
+
+#define WATCH_MS 5
+
+/* What has come until now: a program may be faster than this, and there is more to look after. */
+static void watch(struct loop *loop, bool last)
+{
+	struct run_watch *w = loop->run->watch;
+	const struct run_ring *ring = &loop->run->shared->ring;
+	uint64_t until = run_ring_count(ring);
+	struct vmig_kabi_call call;
+
+	if (!w)
+		return;
+	while (loop->reader.at < until && run_ring_get(ring, &loop->reader, last, &call) > 0)
+		w->call(w->opaque, loop->reader.at - 1, &call);
+	w->lost = loop->reader.lost + __atomic_load_n(&ring->dropped, __ATOMIC_RELAXED);
+}
+
+/* What it has left behind is ours, in whatever group it is. */
+static void kill_children(void)
+{
+	char path[64];
+	FILE *file;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	file = fopen(path, "re");
+	while (file && fscanf(file, "%d", &pid) == 1)
+		kill(pid, SIGKILL);
+	if (file)
+		fclose(file);
+}
+
+static void watch_time(struct loop *loop)
+{
+	struct run_watch *w = loop->run->watch;
+
+	if (!w || !w->limit_ns || now_ns() - loop->started_ns < w->limit_ns)
+		return;
+	w->timed_out = true;
+	if (loop->pid)
+		kill(-loop->pid, SIGKILL);
+	kill_children();
+	/* What does not die, in the kernel perhaps, is not waited for. */
+	if (now_ns() - loop->started_ns > w->limit_ns + PATIENCE_NS)
+		loop->nothing = true;
+}
+
 static void look_round(struct loop *loop)
 {
 	struct pollfd fds[1 + RUN_CONTROL_FDS] = { { .fd = loop->signal_fd, .events = POLLIN } };
 	int ms = -1, n;
 
 	n = run_control_fds(loop->control, fds + 1, RUN_CONTROL_FDS, &ms);
+	ms = loop->run->watch ? WATCH_MS : ms;
 	if (poll(fds, (nfds_t)(1 + n), ms) < 0 && errno != EINTR)
 		loop->nothing = true;
 	if (fds[0].revents)
 		on_signal(loop);
 	run_control_step(loop->control, fds + 1, n);
+	watch(loop, false);
+	watch_time(loop);
 }
 
 static int start(struct loop *loop)
@@ -155,6 +225,7 @@ int run_child(struct run *run)
 	loop.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (loop.signal_fd < 0)
 		return tool_fail(VMIG_NOT_DONE, "signals cannot be waited for: %m");
+	loop.started_ns = now_ns();
 	r = start(&loop);
 	if (!r && !run->o->no_sandbox)
 		give_up();
@@ -165,7 +236,8 @@ int run_child(struct run *run)
 		r = loop.status;
 	}
 	if (run->way->finish)
-		run->way->finish(run);
+		run->way->finish(run); /* closes what is open still: that is seen, too */
+	watch(&loop, true);
 	close(loop.signal_fd);
 	return r;
 }

@@ -96,7 +96,8 @@ static int show(struct run_core *core, bool own_mmap)
 					   .trace = on_call,
 					   .opaque = core,
 					   .trace_all = &core->shared->watched,
-					   .own_mmap = own_mmap };
+					   .own_mmap = own_mmap,
+					   .digest = core->shared->digest };
 	int r;
 
 	for (uint32_t i = 0; i < core->n; i++)

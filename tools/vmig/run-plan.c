@@ -66,6 +66,7 @@ int run_plan(struct run *run)
 		return tool_fail(VMIG_BAD_INPUT, "%d devices: at most %u", n, RUN_DEVICES_MAX);
 	run->shared->n_devices = (uint32_t)n;
 	run->shared->no_mmap = o->no_mmap;
+	run->shared->digest = run->watch != NULL;
 	for (int i = 0; i < n && !r; i++) {
 		r = copy_spec(o->words[i], &run->shared->devices[i]);
 		r = r ? r : tool_device_check(run->shared->devices[i].spec);

@@ -142,20 +142,28 @@ static void done(struct run *run)
 	run_folder_remove(run);
 }
 
-static int verb_run(const struct tool_options *o)
+int run_whole(struct run *run)
 {
-	struct run run = { .o = o, .lock_fd = -1 };
-	int r = check_words(o, &run);
+	int r;
 
+	run->lock_fd = -1;
+	r = check_words(run->o, run);
 	if (r)
 		return r;
-	r = prepare(&run);
+	r = prepare(run);
 	if (!r) {
-		say_options(&run);
-		r = run_child(&run);
+		say_options(run);
+		r = run_child(run);
 	}
-	done(&run);
+	done(run);
 	return r;
+}
+
+static int verb_run(const struct tool_options *o)
+{
+	struct run run = { .o = o };
+
+	return run_whole(&run);
 }
 
 static void print_ways(FILE *to)

@@ -25,6 +25,17 @@
 #define RUN_WHY_MAX 512
 
 struct run_way;
+struct run_control;
+
+/** Who looks at a run from within: `vmig check --user`. */
+struct run_watch {
+	/** Each call, in the order in which they were answered, soon after. Never in another thread. */
+	void (*call)(void *opaque, uint64_t number, const struct vmig_kabi_call *call);
+	void *opaque;
+	uint64_t limit_ns; /* then the command, and what it has started, is killed; 0: never */
+	bool timed_out;    /* it was */
+	uint64_t lost;     /* calls that came too fast to be seen */
+};
 
 /** A run. Filled in from top to bottom, before the command starts; constant then. */
 struct run {
@@ -35,8 +46,9 @@ struct run {
 	char shared_path[128];
 	struct run_shared *shared; /* specs, faults, passed descriptors; status and ring */
 	const struct run_way *way;
-	char *program;  /* the path that is executed; NULL: not found */
-	char **command; /* ends with NULL; {} and so on replaced */
+	char *program;           /* the path that is executed; NULL: not found */
+	char **command;          /* ends with NULL; {} and so on replaced */
+	struct run_watch *watch; /* may be NULL */
 };
 
 /** A way in: how the calls of the command reach the core (see vmig/kernel_abi.h). */
@@ -60,6 +72,9 @@ extern const struct run_way *const run_ways[];
 extern const struct run_way run_way_preload, run_way_seccomp;
 
 /* --- parts ----------------------------------------------------------------------------------- */
+
+/** All of it: run->o, and perhaps run->watch, are there. Returns the command's status, or another one: it has been said. */
+int run_whole(struct run *run);
 
 /* Each returns 0, or an exit status: it has been said. */
 int run_plan(struct run *run);
