@@ -45,6 +45,22 @@ static int receive_data(struct vmig_vuc *v, struct vmig_vuc_call *call, uint32_t
 	return r < 0 ? vmig_vuc_die_of(v, r, vmig_vuc_command_name(call->command)) : 0;
 }
 
+/* "must only include the reply header": but libvfio-user in its v1 revision sends back the body of the request. */
+static int receive_error(struct vmig_vuc *v, struct vmig_vuc_call *call, struct vmig_vuc_wait *wait)
+{
+	const struct vmig_vu_header *h = &call->reply;
+	int r;
+
+	if (vmig_vu_payload(h) > (uint64_t)call->fixed_max + call->data_max)
+		return vmig_vuc_die(v, -EPROTO, vmig_vuc_command_name(h->command),
+				    "an error reply of %u bytes, where it is a header only", h->size);
+	r = vmig_vuc_in_skip(&v->in, vmig_vu_payload(h), wait);
+	if (r < 0)
+		return vmig_vuc_die_of(v, r, vmig_vuc_command_name(h->command));
+	call->refused = true;
+	return vmig_vu_header_errno(h);
+}
+
 static int receive_body(struct vmig_vuc *v, struct vmig_vuc_call *call, struct vmig_vuc_wait *wait)
 {
 	const struct vmig_vu_header *h = &call->reply;
@@ -52,13 +68,8 @@ static int receive_body(struct vmig_vuc *v, struct vmig_vuc_call *call, struct v
 	struct iovec iov = { call->fixed, fixed };
 	int r;
 
-	if (h->flags & VMIG_VU_ERROR) {
-		if (vmig_vu_payload(h))
-			return vmig_vuc_die(v, -EPROTO, vmig_vuc_command_name(h->command),
-					    "an error reply of %u bytes, where it is a header only", h->size);
-		call->refused = true;
-		return vmig_vu_header_errno(h);
-	}
+	if (h->flags & VMIG_VU_ERROR)
+		return receive_error(v, call, wait);
 	if (fixed > call->fixed_max || data > call->data_max)
 		return vmig_vuc_die(v, -EPROTO, vmig_vuc_command_name(h->command),
 				    "the reply has %u bytes, but at most %u were asked for",

@@ -189,6 +189,13 @@ static void error_with_body(struct peer *p, struct peer_msg *m)
 	peer_message(p, m->id, m->command, REPLY | ERROR, EINVAL, m->body, 8, NULL, 0);
 }
 
+static void error_with_long_body(struct peer *p, struct peer_msg *m)
+{
+	static const uint8_t body[256];
+
+	peer_message(p, m->id, m->command, REPLY | ERROR, EINVAL, body, sizeof(body), NULL, 0);
+}
+
 static void error_without_errno(struct peer *p, struct peer_msg *m)
 {
 	peer_error(p, m, 0);
@@ -264,7 +271,8 @@ static const struct wrong headers[] = {
 	{ "size 4 GiB", PEER_REGION_READ, 0, size_of_4g, read_register, -EPROTO },
 	{ "size 4 GiB of data", PEER_DATA_READ, 0, size_of_4g, save, -EPROTO },
 	{ "size 4 GiB of a feature", PEER_FEATURE, 8, size_of_4g, report_log, -EPROTO },
-	{ "error with a body", PEER_REGION_READ, 0, error_with_body, read_register, -EPROTO },
+	{ "error with a body", PEER_REGION_READ, 0, error_with_body, read_register, -EINVAL },
+	{ "error with a long body", PEER_REGION_READ, 0, error_with_long_body, read_register, -EPROTO },
 	{ "error without errno", PEER_REGION_READ, 0, error_without_errno, read_register, -EREMOTEIO },
 	{ "error with a wild errno", PEER_REGION_READ, 0, error_with_wild_errno, read_register, -EREMOTEIO },
 	{ "gone behind the header", PEER_REGION_READ, 0, header_and_gone, read_register, -ECONNRESET },
