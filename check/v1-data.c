@@ -74,17 +74,15 @@ bool check_v1_transaction(struct check_context *c, bool twice, struct check_v1_s
 {
 	struct check_v1_buffer buffer;
 	uint64_t pending = 0;
-	uint8_t *data = NULL;
+	uint8_t *data;
 
 	for (int i = 0; i <= twice; i++)
 		pending = check_v1_read(c, V1_PENDING_BYTES);
 	if (!pending)
 		return false;
-	for (int i = 0; i <= twice; i++) {
-		free(data);
+	for (int i = 0; i <= twice; i++)
 		buffer = check_v1_buffer(c);
-		data = check_v1_take(c, buffer);
-	}
+	data = check_v1_take(c, buffer);
 	if (to)
 		keep(c, to, data, (size_t)buffer.size);
 	free(data);
@@ -169,9 +167,13 @@ static int spoil(struct check_context *c, uint64_t offset, size_t len)
 static int load_one(struct check_context *c, const struct check_v1_maps *maps, const uint8_t *data,
 		    size_t len, enum check_v1_how how)
 {
-	uint64_t offset = check_v1_read(c, V1_DATA_OFFSET), size = len;
+	uint64_t offset, size = len;
 	struct vmig_region region;
-	int r;
+	int r = check_v1_get(c, V1_DATA_OFFSET, &offset, sizeof(offset));
+
+	/* What an earlier transaction was refused for, perhaps. */
+	if (r)
+		return r;
 
 	check_v1_find(c, &region);
 	if (offset < V1_REGISTERS || offset > region.size || len > region.size - offset)

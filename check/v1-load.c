@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Resuming by the v1 text: what was saved is loaded, and is there again. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "v1.h"
@@ -73,6 +74,30 @@ void check_v1_restore_mapped(struct check_context *c)
 	restore_same(c, CHECK_V1_BY_MAP);
 }
 
+/* The second device is c->dev from then on; both are put back. */
+static void to_second(struct check_context *c)
+{
+	const struct check_target *t = c->target;
+	struct vmig_device *second = NULL;
+	char why[CHECK_TEXT_MAX] = "";
+
+	if (t->open_region(t->opaque, true, &second, why, sizeof(why)))
+		check_end(c, CHECK_ERROR, "the second device can be opened", "%s", why);
+	c->second = c->dev;
+	c->dev = second;
+}
+
+void check_v1_second(struct check_context *c)
+{
+	struct check_v1_stream saved;
+
+	check_v1_save_same(c, &saved);
+	to_second(c);
+	check_did(c, "loaded what the device has saved into the second one, and saved that");
+	load(c, &saved, CHECK_V1_PLAIN);
+	same_again(c, &saved);
+}
+
 #define ROUNDS 8
 
 void check_v1_restore_live(struct check_context *c)
@@ -93,36 +118,90 @@ void check_v1_restore_live(struct check_context *c)
 
 /* --- failures ------------------------------------------------------------------------------------- */
 
-/* Of what no device has saved: 0 if the device runs with it, else what refused it. */
-static int load_foreign(struct check_context *c)
+/* 0 if the device runs with these data, else what refused them. */
+static int load_bad(struct check_context *c, const struct check_v1_stream *bad)
 {
-	uint8_t bytes[64];
-	size_t size = sizeof(bytes);
-	struct check_v1_stream foreign = { { bytes, sizeof(bytes) }, &size, 1 };
-	int r;
+	int r = check_v1_load(c, bad, CHECK_V1_PLAIN);
 
-	memset(bytes, 0xa5, sizeof(bytes));
-	check_did(c, "loaded 64 bytes of 0xa5");
-	r = check_v1_load(c, &foreign, CHECK_V1_PLAIN);
 	return r ? r : check_v1_ask(c, V1_RUNNING);
 }
 
-void check_v1_foreign(struct check_context *c)
+static void must_refuse(struct check_context *c, const struct check_v1_stream *bad, const char *ran)
 {
-	int r = load_foreign(c);
+	int r = load_bad(c, bad);
 	uint32_t is = check_v1_state(c) & V1_BITS;
 
 	if (!r)
-		check_observe(c, "an error at data_size, or at _RUNNING",
-			      "the device runs with what no device has saved");
+		check_observe(c, "an error at data_size, or at _RUNNING", "%s", ran);
 	if (is != V1_RESUMING && is != V1_ERROR)
 		check_fail(c, "_RESUMING, or the error state, after the failure", "%s (after: %s)",
 			   check_v1_name(is), strerror(-r));
 }
 
+static uint8_t foreign_bytes[64];
+static size_t foreign_size = sizeof(foreign_bytes);
+
+static struct check_v1_stream foreign(struct check_context *c)
+{
+	memset(foreign_bytes, 0xa5, sizeof(foreign_bytes));
+	check_did(c, "loaded %zu bytes of 0xa5", sizeof(foreign_bytes));
+	return (struct check_v1_stream){ { foreign_bytes, sizeof(foreign_bytes) }, &foreign_size, 1 };
+}
+
+void check_v1_foreign(struct check_context *c)
+{
+	const struct check_v1_stream bad = foreign(c);
+
+	must_refuse(c, &bad, "the device runs with what no device has saved");
+}
+
+void check_v1_truncated(struct check_context *c)
+{
+	struct check_v1_stream saved;
+
+	check_v1_save(c, &saved);
+	if (!saved.n)
+		check_end(c, CHECK_NOT_APPLICABLE, "", "the device has nothing to save");
+	check_did(c, "loaded %zu transactions without the second half of the last", saved.n);
+	saved.sizes[saved.n - 1] /= 2;
+	must_refuse(c, &saved, "the device runs with a part of what was saved");
+	check_v1_stream_free(&saved);
+}
+
+/* The first two, the other way round. */
+static void swap(struct check_context *c, struct check_v1_stream *s)
+{
+	size_t first = s->sizes[0], second = s->sizes[1];
+	uint8_t *data = malloc(s->bytes.len + 1);
+
+	if (!data)
+		check_end(c, CHECK_ERROR, "", "no memory");
+	memcpy(data, s->bytes.data, s->bytes.len);
+	memcpy(data, s->bytes.data + first, second);
+	memcpy(data + second, s->bytes.data, first);
+	free(s->bytes.data);
+	s->bytes.data = data;
+	s->sizes[0] = second;
+	s->sizes[1] = first;
+}
+
+void check_v1_reordered(struct check_context *c)
+{
+	struct check_v1_stream saved;
+
+	check_v1_save(c, &saved);
+	if (saved.n < 2)
+		check_end(c, CHECK_NOT_APPLICABLE, "", "the device saves %zu transactions", saved.n);
+	check_did(c, "loaded the second of %zu transactions before the first", saved.n);
+	swap(c, &saved);
+	must_refuse(c, &saved, "the device runs with data in another order");
+	check_v1_stream_free(&saved);
+}
+
 void check_v1_reset_after_failure(struct check_context *c)
 {
-	int r = load_foreign(c);
+	const struct check_v1_stream bad = foreign(c);
+	int r = load_bad(c, &bad);
 
 	if (!r)
 		check_end(c, CHECK_NOT_APPLICABLE, "", "the device runs with what no device has saved");

@@ -30,6 +30,8 @@ void check_v1_silent(struct check_context *c)
 	silent_in(c, &memory, V1_STOP);
 	check_v1_bring(c, V1_RUNNING);
 	silent_in(c, &memory, V1_STOP);
+	check_v1_bring(c, V1_RUNNING);
+	silent_in(c, &memory, V1_RESUMING);
 	check_memory_done(&memory);
 }
 

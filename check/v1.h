@@ -66,7 +66,7 @@ struct check_v1_buffer {
 struct check_v1_buffer check_v1_buffer(struct check_context *c);
 /** Step d; free() it. */
 uint8_t *check_v1_take(struct check_context *c, struct check_v1_buffer buffer);
-/** Steps a to d, each @twice or once, into @to (NULL: thrown away). False: nothing was pending. */
+/** Steps a to d, a to c each @twice or once, into @to (NULL: thrown away). False: nothing was pending. */
 bool check_v1_transaction(struct check_context *c, bool twice, struct check_v1_stream *to);
 /** Steps a to f until pending_bytes is 0, or @max times, into @to (NULL: thrown away). How many transactions. */
 size_t check_v1_iterate(struct check_context *c, size_t max, struct check_v1_stream *to);
@@ -112,7 +112,8 @@ extern void check_v1_ends(struct check_context *c), check_v1_pre_copy(struct che
 extern void check_v1_restore(struct check_context *c), check_v1_restore_same(struct check_context *c),
 	check_v1_restore_live(struct check_context *c), check_v1_restore_mapped(struct check_context *c),
 	check_v1_consumed(struct check_context *c), check_v1_foreign(struct check_context *c),
-	check_v1_reset_after_failure(struct check_context *c);
+	check_v1_truncated(struct check_context *c), check_v1_reordered(struct check_context *c),
+	check_v1_second(struct check_context *c), check_v1_reset_after_failure(struct check_context *c);
 extern void check_v1_silent(struct check_context *c), check_v1_works(struct check_context *c);
 
 #endif

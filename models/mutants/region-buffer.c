@@ -252,6 +252,37 @@ static int takes_anything(struct mutant *m, uint64_t offset, const void *buf, si
 	return vmig_device_reset(m->inner);
 }
 
+static int takes_a_part(struct mutant *m, uint64_t offset, const void *buf, size_t len)
+{
+	bool runs = mutant_v1_asked(offset, buf, len) == V1_RUNNING && mutant_v1_state(m) == V1_RESUMING;
+	int r = mutant_v1_write(m, offset, buf, len);
+
+	m->region.flag |= r && offset == V1_DATA_SIZE; /* that it has refused itself */
+	if (!r || !runs || m->region.flag)
+		return r;
+	return vmig_device_reset(m->inner);
+}
+
+static int takes_any_order(struct mutant *m, uint64_t offset, const void *buf, size_t len)
+{
+	if (offset >= V1_REGISTERS)
+		m->region.other = *(const uint8_t *)buf == 0xa5; /* that is foreign, not in another order */
+	if (offset == V1_DEVICE_STATE && m->region.flag) {
+		m->region.flag = false;
+		return vmig_device_reset(m->inner);
+	}
+	if (offset != V1_DATA_SIZE || len != 8 || m->region.other)
+		return mutant_v1_write(m, offset, buf, len);
+	m->region.flag |= mutant_v1_write(m, offset, buf, len) != 0;
+	return 0;
+}
+
+static int knows_its_own(struct mutant *m, uint64_t offset, const void *buf, size_t len)
+{
+	m->region.flag |= mutant_v1_asked(offset, buf, len) == V1_SAVING;
+	return offset == V1_DATA_SIZE && !m->region.flag ? -EINVAL : mutant_v1_write(m, offset, buf, len);
+}
+
 /* device_state is told as @region.offset, once: after a failure. */
 static int tells_failure_read(struct mutant *m, uint64_t offset, void *buf, size_t len)
 {
@@ -301,6 +332,9 @@ const struct mutant_rule mutant_buffer_rules[] = {
 	{ "v1-changes-when-restored", .v1_write = changes_when_restored },
 	{ "v1-consumes-late", .v1_read = consumes_late_read, .v1_write = consumes_late_write },
 	{ "v1-takes-anything", .v1_write = takes_anything },
+	{ "v1-takes-a-part", .v1_write = takes_a_part },
+	{ "v1-takes-any-order", .v1_write = takes_any_order },
+	{ "v1-knows-its-own", .v1_write = knows_its_own },
 	{ "v1-wrong-state-after-failure", .v1_read = tells_failure_read, .v1_write = tells_failure_write,
 	  .reset = tells_failed },
 	{ "v1-failure-stays", .v1_write = tells_failure_write, .reset = reset_fails_after_failure },
