@@ -100,6 +100,9 @@ void kernel_look(struct check_context *c)
 	c->info.flags = info.flags & VMIG_UAPI_DEVICE_FLAGS_RESET ? VMIG_DEVICE_FLAG_RESET : 0;
 	if (!kernel_feature(c, VMIG_UAPI_DEVICE_FEATURE_MIGRATION | GET, &migration, sizeof(migration)))
 		c->info.migration_flags = migration.flags;
+	/* One that migrates must have it, as the way out of ERROR; mtty has, and does not say so. */
+	if (c->info.migration_flags)
+		c->info.flags |= VMIG_DEVICE_FLAG_RESET;
 	if (probe(c, VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_START))
 		c->info.has |= VMIG_HAS_DMA_LOG;
 	if (probe(c, VMIG_UAPI_DEVICE_FEATURE_MIG_DATA_SIZE))
