@@ -158,7 +158,8 @@ struct check_result {
 	uint64_t ns;
 	/* What comes from a device in these is made printable UTF-8. */
 	char did[CHECK_TEXT_MAX], saw[CHECK_TEXT_MAX], expected[CHECK_TEXT_MAX];
-	uint32_t n_asked; /* transitions; more than CHECK_ARCS_MAX: those in between are not kept */
+	uint64_t features; /* VMIG_MIGRATION_* of the device; 0: not known, or it has none */
+	uint32_t n_asked;  /* transitions; more than CHECK_ARCS_MAX: those in between are not kept */
 	struct check_arc arcs[CHECK_ARCS_MAX];
 };
 

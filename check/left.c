@@ -58,9 +58,11 @@ static size_t char_len(const unsigned char *s)
 	return len;
 }
 
-/* U+202A to U+202E, U+2066 to U+2069: what turns the direction of the text around it. */
-static bool turns(const unsigned char *s)
+/* U+202A to U+202E and U+2066 to U+2069 turn the direction of the text around them; U+FFFE and U+FFFF are none in XML. */
+static bool is_unwanted(const unsigned char *s)
 {
+	if (s[0] == 0xef)
+		return s[1] == 0xbf && s[2] >= 0xbe;
 	return s[0] == 0xe2 && ((s[1] == 0x80 && s[2] >= 0xaa && s[2] <= 0xae) ||
 				(s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9));
 }
@@ -70,7 +72,7 @@ void check_text_clean(char *text)
 	for (unsigned char *s = (unsigned char *)text; *s;) {
 		size_t len = char_len(s);
 
-		if (!len || turns(s))
+		if (!len || is_unwanted(s))
 			*s++ = '?';
 		else
 			s += len;

@@ -117,6 +117,7 @@ static void open_handle(struct check_context *c, const struct check *check)
 		check_end(c, CHECK_ERROR, "a device that can be opened", "%s", why);
 	vmig_device_set_timeout(c->dev, 0);
 	vmig_device_query_info(c->dev, &c->info);
+	c->result->features = c->info.migration_flags;
 	look_at_needs(c, check);
 	look_at_tag(c);
 	if (c->info.migration_flags & VMIG_MIGRATION_STOP_COPY)

@@ -172,7 +172,8 @@ TEST(texts_become_printable)
 		  "??31m \xc2\xa0" }, /* a control character */
 		{ "\xe2\x80\xae"
 		  "a \xe2\x81\xa6",
-		  "???a ???" }, /* turns what follows */
+		  "???a ???" },                                      /* turns what follows */
+		{ "\xef\xbf\xbe \xef\xbf\xbd", "??? \xef\xbf\xbd" }, /* no character */
 		{ "\xe2\x82", "??" },
 		{ "\xf0\x9f", "??" },
 	};

@@ -70,6 +70,58 @@ static json_t *sum_json(const struct check_arc_sum *sum)
 	return o;
 }
 
+/* --- since then ---------------------------------------------------------------------------------- */
+
+static void add_then(json_t *to, const char *id, const struct check_then *then, enum check_verdict now)
+{
+	json_t *o;
+
+	if (then->change == CHECK_SAME)
+		return;
+	o = json_pack("{s:s, s:s, s:s}", "id", id, "change", check_change_name(then->change), "verdict",
+		      check_verdict_name(now));
+	if (then->change != CHECK_ADDED)
+		json_object_set_new(o, "before", json_string(check_verdict_name(then->before)));
+	json_array_append_new(to, o);
+}
+
+static json_t *gone_json(const struct check_baseline *b, bool clause)
+{
+	json_t *gone = json_array();
+
+	for (size_t i = 0; i < b->n_was; i++)
+		if (b->was[i].gone && b->was[i].clause == clause)
+			json_array_append_new(gone, json_pack("{s:s, s:s}", "id", b->was[i].id, "before",
+							      check_verdict_name(b->was[i].verdict)));
+	return gone;
+}
+
+static json_t *baseline_json(const struct check_report *report)
+{
+	const struct check_baseline *b = report->baseline;
+	json_t *checks = json_array(), *clauses = json_array();
+
+	for (size_t i = 0; check_table[i].id; i++)
+		add_then(checks, check_table[i].id, &b->checks[i], report->results[i].verdict);
+	for (size_t i = 0; check_clauses[i].id; i++)
+		add_then(clauses, check_clauses[i].id, &b->clauses[i],
+			 check_clause_verdict(&check_clauses[i], report->results));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "device", b->device, "vmig", b->vmig,
+			 "kernel", b->kernel, "time", b->when, "checks", checks, "clauses", clauses,
+			 "gone-checks", gone_json(b, false), "gone-clauses", gone_json(b, true));
+}
+
+static json_t *features_json(uint64_t features)
+{
+	static const char *const names[] = { "STOP_COPY", "P2P", "PRE_COPY" };
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < TOOL_ARRAY_SIZE(names); i++)
+		if (features & 1ull << i)
+			json_array_append_new(array, json_string(names[i]));
+	return array;
+}
+
 static json_t *head_json(const struct check_report *report)
 {
 	json_t *counts = json_object();
@@ -83,6 +135,7 @@ static json_t *head_json(const struct check_report *report)
 	for (enum check_verdict v = 0; v < CHECK_VERDICTS; v++)
 		json_object_set_new(counts, check_verdict_name(v), json_integer(report->counts[v]));
 	json_object_set_new(o, "counts", counts);
+	json_object_set_new(o, "migration-flags", features_json(report->features));
 	return o;
 }
 
@@ -100,6 +153,8 @@ void check_report_json(const struct check_report *report)
 	json_object_set_new(o, "clauses", clauses);
 	json_object_set_new(o, "checks", checks);
 	json_object_set_new(o, "transitions", sums);
+	if (report->baseline)
+		json_object_set_new(o, "baseline", baseline_json(report));
 	json_dumpf(o, stdout, JSON_COMPACT);
 	printf("\n");
 	json_decref(o);

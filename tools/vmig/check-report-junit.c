@@ -5,28 +5,6 @@
 
 #include "check-report.h"
 
-static void print_xml(FILE *to, const char *text)
-{
-	for (; *text; text++) {
-		switch (*text) {
-		case '<':
-			fputs("&lt;", to);
-			break;
-		case '>':
-			fputs("&gt;", to);
-			break;
-		case '&':
-			fputs("&amp;", to);
-			break;
-		case '"':
-			fputs("&quot;", to);
-			break;
-		default:
-			fputc((unsigned char)*text < ' ' || (unsigned char)*text > '~' ? '?' : *text, to);
-		}
-	}
-}
-
 static void print_case(FILE *to, const struct check *check, const struct check_result *result)
 {
 	const char *element = result->verdict == CHECK_ERROR         ? "error"
@@ -40,12 +18,12 @@ static void print_case(FILE *to, const struct check *check, const struct check_r
 		(double)result->ns / 1e9);
 	if (element) {
 		fprintf(to, "<%s%s", element, strcmp(element, "system-out") != 0 ? " message=\"" : ">");
-		print_xml(to, result->saw);
+		check_report_escape(to, result->saw);
 		fputs(strcmp(element, "system-out") != 0 ? "\">" : "; ", to);
 		fputs("did: ", to);
-		print_xml(to, result->did);
+		check_report_escape(to, result->did);
 		fputs("; expected: ", to);
-		print_xml(to, result->expected);
+		check_report_escape(to, result->expected);
 		fprintf(to, "</%s>", element);
 	}
 	fputs("</testcase>\n", to);
@@ -63,7 +41,7 @@ int check_report_junit(const struct check_report *report, const char *path)
 	for (int i = 0; i < CHECK_VERDICTS; i++)
 		all += n[i];
 	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"", to);
-	print_xml(to, report->device);
+	check_report_escape(to, report->device);
 	fprintf(to, "\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n", all,
 		n[CHECK_FAIL] + n[CHECK_HANG], n[CHECK_ERROR], n[CHECK_NOT_APPLICABLE] + n[CHECK_SKIPPED]);
 	for (size_t i = 0; check_table[i].id; i++)

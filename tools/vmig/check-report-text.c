@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The report of the conformance suite for people, on a terminal. */
-#include <string.h>
-
 #include "check-report.h"
 
 static void print_check(const struct check *check, const struct check_result *result)
@@ -27,17 +25,6 @@ static void print_clause(const struct check_clause *clause, const struct check_r
 		       clause->text);
 }
 
-/* The first word of where a clause is from: the text. */
-static size_t text_len(const struct check_clause *clause)
-{
-	return strcspn(clause->source, " ");
-}
-
-static bool same_text(const struct check_clause *a, const struct check_clause *b)
-{
-	return text_len(a) == text_len(b) && !strncmp(a->source, b->source, text_len(a));
-}
-
 static void print_clauses(const struct check_report *report)
 {
 	uint32_t without = 0;
@@ -45,8 +32,8 @@ static void print_clauses(const struct check_report *report)
 	for (size_t i = 0; check_clauses[i].id; i++) {
 		const struct check_clause *clause = &check_clauses[i];
 
-		if (!i || !same_text(clause, clause - 1))
-			printf("\nclauses of %.*s\n", (int)text_len(clause), clause->source);
+		if (!i || !check_report_same_text(clause, clause - 1))
+			printf("\nclauses of %.*s\n", (int)check_report_text_len(clause), clause->source);
 		print_clause(clause, report->results);
 		without += !check_clause_has_check(clause);
 	}
@@ -88,6 +75,41 @@ static void print_transitions(const struct check_report *report)
 		print_sum(&report->sums[i]);
 }
 
+/* --- since then ---------------------------------------------------------------------------------- */
+
+static void print_then(const char *kind, const char *id, const struct check_then *then,
+		       enum check_verdict now)
+{
+	if (then->change == CHECK_ADDED)
+		printf("  %-12s  %-6s  %-30s  %s\n", check_change_name(then->change), kind, id,
+		       check_verdict_name(now));
+	else if (then->change != CHECK_SAME)
+		printf("  %-12s  %-6s  %-30s  %s, was %s\n", check_change_name(then->change), kind, id,
+		       check_verdict_name(now), check_verdict_name(then->before));
+}
+
+static void print_changes(const struct check_report *report)
+{
+	const struct check_baseline *b = report->baseline;
+
+	if (!b)
+		return;
+	printf("\nsince %s: %s\n  vmig %s on %s, %s\n", b->path, b->device, b->vmig, b->kernel, b->when);
+	for (size_t i = 0; check_table[i].id; i++)
+		print_then("check", check_table[i].id, &b->checks[i], report->results[i].verdict);
+	for (size_t i = 0; check_clauses[i].id; i++)
+		print_then("clause", check_clauses[i].id, &b->clauses[i],
+			   check_clause_verdict(&check_clauses[i], report->results));
+	for (size_t i = 0; i < b->n_was; i++)
+		if (b->was[i].gone)
+			printf("  %-12s  %-6s  %-30s  was %s\n", "gone",
+			       b->was[i].clause ? "clause" : "check", b->was[i].id,
+			       check_verdict_name(b->was[i].verdict));
+	printf("  checks: %u new failures, %u mended, %u changed otherwise, %u new, %u the same\n",
+	       b->n[CHECK_NEW_FAILURE], b->n[CHECK_MENDED], b->n[CHECK_CHANGED], b->n[CHECK_ADDED],
+	       b->n[CHECK_SAME]);
+}
+
 void check_report_text(const struct check_report *report)
 {
 	const uint32_t *n = report->counts;
@@ -99,6 +121,7 @@ void check_report_text(const struct check_report *report)
 		print_check(&check_table[i], &report->results[i]);
 	print_clauses(report);
 	print_transitions(report);
+	print_changes(report);
 	printf("\n%u passed, %u failed, %u hung, %u errors, %u observations, %u not applicable, %u skipped\n",
 	       n[CHECK_PASS], n[CHECK_FAIL], n[CHECK_HANG], n[CHECK_ERROR], n[CHECK_OBSERVATION],
 	       n[CHECK_NOT_APPLICABLE], n[CHECK_SKIPPED]);

@@ -53,9 +53,12 @@ int check_report_finish(struct check_report *report)
 	if (n < 0)
 		return tool_fail(VMIG_BAD_INPUT, "no memory");
 	report->n_sums = (uint32_t)n;
-	for (size_t i = 0; check_table[i].id; i++)
+	for (size_t i = 0; check_table[i].id; i++) {
 		report->counts[report->results[i].verdict]++;
-	return 0;
+		if (!report->features)
+			report->features = report->results[i].features;
+	}
+	return report->baseline ? check_baseline_compare(report->baseline, report->results) : 0;
 }
 
 void check_report_done(struct check_report *report)
@@ -90,4 +93,68 @@ const char *check_report_errno(int32_t error, char buf[TOOL_TEXT_MAX])
 	else
 		snprintf(buf, TOOL_TEXT_MAX, "error %d", -error);
 	return buf;
+}
+
+const struct check_then *check_report_then(const struct check_report *report, size_t i)
+{
+	return report->baseline ? &report->baseline->checks[i] : NULL;
+}
+
+size_t check_report_text_len(const struct check_clause *clause)
+{
+	return strcspn(clause->source, " ");
+}
+
+bool check_report_same_text(const struct check_clause *a, const struct check_clause *b)
+{
+	size_t len = check_report_text_len(a);
+
+	return check_report_text_len(b) == len && !strncmp(a->source, b->source, len);
+}
+
+void check_report_escape(FILE *to, const char *text)
+{
+	for (; *text; text++) {
+		switch (*text) {
+		case '<':
+			fputs("&lt;", to);
+			break;
+		case '>':
+			fputs("&gt;", to);
+			break;
+		case '&':
+			fputs("&amp;", to);
+			break;
+		case '"':
+			fputs("&quot;", to);
+			break;
+		case '\'':
+			fputs("&#39;", to);
+			break;
+		default:
+			fputc(*text, to);
+		}
+	}
+}
+
+const char *check_report_state(uint32_t state)
+{
+	const char *name = vmig_state_name(state);
+
+	return name ? name : "?";
+}
+
+const char *check_report_features(const struct check_report *report)
+{
+	static const char *const names[] = { "none",          "STOP_COPY",
+					     "P2P",           "STOP_COPY, P2P",
+					     "PRE_COPY",      "STOP_COPY, PRE_COPY",
+					     "P2P, PRE_COPY", "STOP_COPY, P2P, PRE_COPY" };
+
+	return names[report->features & 7];
+}
+
+const char *check_report_came_class(uint32_t came)
+{
+	return came == CHECK_CAME_NOT ? "noend" : check_came_name(came);
 }

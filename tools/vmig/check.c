@@ -83,17 +83,22 @@ static int tell(const struct tool_options *o, const struct check_report *report)
 		check_report_text(report);
 	if (o->junit && check_report_junit(report, o->junit))
 		return COULD_NOT_RUN;
+	if (o->html && check_report_html(report, o->html))
+		return COULD_NOT_RUN;
 	return check_report_conforms(report) ? CONFORMS : DOES_NOT;
 }
 
-/* On a device that was looked at. */
-static int report_of(const struct tool_options *o, const struct check_target *target)
+static int look_and_report(const struct tool_options *o, const struct check_target *target,
+			   struct check_baseline *baseline)
 {
 	static struct check_report report;
-	int r = check_report_init(&report, o);
+	int r = look(target);
 
+	if (!r)
+		r = check_report_init(&report, o);
 	if (r)
 		return r;
+	report.baseline = baseline;
 	run_all(o, target, &report);
 	r = check_report_finish(&report);
 	if (!r)
@@ -113,6 +118,7 @@ static int run(const struct tool_options *o)
 		.kernel = open_kind_of(o->words[0]) == OPEN_KERNEL,
 		.timeout_ms = tool_ms(o->timeout_ns),
 	};
+	struct check_baseline baseline;
 	int r;
 
 	check_bare_ways(o, &target);
@@ -123,8 +129,15 @@ static int run(const struct tool_options *o)
 		return tool_fail(VMIG_BAD_INPUT, "--json and --tap: one of them");
 	if (tool_device_check(o->words[0]) || (o->second && tool_device_check(o->second)))
 		return VMIG_BAD_INPUT;
-	r = look(&target);
-	return r ? r : report_of(o, &target);
+	if (!o->baseline)
+		return look_and_report(o, &target, NULL);
+	/* Before the device is touched. */
+	r = check_baseline_read(o->baseline, &baseline);
+	if (r)
+		return r;
+	r = look_and_report(o, &target, &baseline);
+	check_baseline_done(&baseline);
+	return r;
 }
 
 const struct tool_verb tool_check = {
