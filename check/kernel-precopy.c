@@ -62,3 +62,125 @@ void check_kernel_end(struct check_context *c)
 		kernel_close(c, fd);
 	}
 }
+
+/* --- poll() --------------------------------------------------------------------------------------------- */
+
+void check_kernel_poll(struct check_context *c)
+{
+	int fd = kernel_bring(c, VMIG_STATE_PRE_COPY);
+
+	check_did(c, "read() in PRE_COPY until there was no more, and poll()");
+	kernel_drain(c, fd, NULL);
+	if (kernel_readable(c, fd))
+		check_observe(c, "it is not readable, so that a user can wait for more data",
+			      "it says readable, at once");
+	kernel_close(c, fd);
+}
+
+/* --- PRECOPY_INFO --------------------------------------------------------------------------------------- */
+
+#define NO_FLAG 0xffff0000u /* what no kernel knows; it comes back of those that leave the field alone */
+
+static void must_info(struct check_context *c, int fd, struct vmig_uapi_precopy_info *info)
+{
+	int r = kernel_info(c, fd, info);
+
+	if (r)
+		check_fail(c, "VFIO_MIG_GET_PRECOPY_INFO succeeds in PRE_COPY states", "%s", strerror(-r));
+}
+
+void check_kernel_info_argsz(struct check_context *c)
+{
+	static const uint32_t shorter[] = { 0, 4, 8, 16, 23 };
+	int fd = kernel_bring(c, VMIG_STATE_PRE_COPY), r;
+	struct {
+		struct vmig_uapi_precopy_info info;
+		uint64_t more[2];
+	} longer = { .info.argsz = sizeof(longer) };
+
+	for (size_t i = 0; i < sizeof(shorter) / sizeof(shorter[0]); i++) {
+		struct vmig_uapi_precopy_info info = { .argsz = shorter[i] };
+
+		check_did(c, "PRECOPY_INFO with an argsz of %u", shorter[i]);
+		r = kernel_ioctl(c, fd, VMIG_UAPI_MIG_GET_PRECOPY_INFO, &info);
+		if (!r)
+			check_fail(c, "an error: there is no room for what it says", "it succeeds");
+	}
+	check_did(c, "PRECOPY_INFO with an argsz of %u, more than it needs", (unsigned int)sizeof(longer));
+	r = kernel_ioctl(c, fd, VMIG_UAPI_MIG_GET_PRECOPY_INFO, &longer);
+	if (r)
+		check_fail(c, "it succeeds: argsz may be larger", "%s", strerror(-r));
+	kernel_close(c, fd);
+}
+
+/* 0: EINVAL. Success fails. */
+static int info_refused(struct check_context *c, int fd)
+{
+	struct vmig_uapi_precopy_info info = { 0 };
+	int r = kernel_info(c, fd, &info);
+
+	if (!r)
+		check_fail(c, "EINVAL", "it succeeds");
+	return r == -EINVAL ? 0 : r;
+}
+
+/* In STOP_COPY, where the session goes on; and with one that has ended, or that loads, where others have the first word. */
+void check_kernel_info_states(struct check_context *c)
+{
+	int fd = kernel_bring(c, VMIG_STATE_PRE_COPY), r, odd;
+
+	kernel_enter(c, VMIG_STATE_STOP_COPY);
+	check_did(c, "PRECOPY_INFO in STOP_COPY, entered from PRE_COPY");
+	r = info_refused(c, fd);
+	if (r)
+		check_fail(c, "EINVAL", "%s", strerror(-r));
+	kernel_enter(c, VMIG_STATE_STOP);
+	check_did(c, "PRECOPY_INFO in STOP and in RUNNING, with data_fd of before, and in RESUMING");
+	odd = info_refused(c, fd);
+	kernel_enter(c, VMIG_STATE_RUNNING);
+	r = info_refused(c, fd);
+	odd = odd ? odd : r;
+	kernel_close(c, fd);
+	fd = kernel_bring(c, VMIG_STATE_RESUMING);
+	r = info_refused(c, fd);
+	odd = odd ? odd : r;
+	kernel_close(c, fd);
+	if (odd)
+		check_observe(c, "EINVAL from any state but the PRE_COPY ones", "%s", strerror(-odd));
+}
+
+/* A driver that does not assign flags gives back what came, so that they come as 0 here. */
+void check_kernel_info_flags(struct check_context *c)
+{
+	int fd = kernel_bring(c, VMIG_STATE_PRE_COPY);
+
+	check_did(c, "PRECOPY_INFO before and behind all data, without having asked for the new flags");
+	for (int i = 0; i < 2; i++) {
+		struct vmig_uapi_precopy_info info = { .flags = 0 };
+
+		must_info(c, fd, &info);
+		if (info.flags)
+			check_fail(c, "flags are reserved: 0 as they came", "%#x", info.flags);
+		kernel_drain(c, fd, NULL);
+	}
+	kernel_close(c, fd);
+}
+
+void check_kernel_info_v2(struct check_context *c)
+{
+	const uint32_t number = VMIG_UAPI_DEVICE_FEATURE_MIG_PRECOPY_INFOv2;
+	struct vmig_uapi_precopy_info info = { .flags = NO_FLAG };
+	int fd, r;
+
+	if (kernel_feature(c, number | PROBE, NULL, 0))
+		check_end(c, CHECK_NOT_APPLICABLE, "", "the device has no PRECOPY_INFOv2 (Linux 7.1)");
+	fd = kernel_bring(c, VMIG_STATE_PRE_COPY);
+	r = kernel_feature(c, number | SET, NULL, 0);
+	if (r)
+		check_fail(c, "SET PRECOPY_INFOv2 succeeds, as PROBE does", "%s", strerror(-r));
+	check_did(c, "SET PRECOPY_INFOv2, and PRECOPY_INFO with flags that came as %#x", NO_FLAG);
+	must_info(c, fd, &info);
+	if (info.flags & ~VMIG_UAPI_PRECOPY_INFO_REINIT)
+		check_fail(c, "flags are assigned: 0, or REINIT", "%#x", info.flags);
+	kernel_close(c, fd);
+}

@@ -88,6 +88,16 @@ extern void check_kernel_stop_copy_ends(struct check_context *c),
 	check_kernel_resuming_ends(struct check_context *c), check_kernel_reset_ends(struct check_context *c);
 extern void check_kernel_drained(struct check_context *c), check_kernel_end(struct check_context *c);
 extern void check_kernel_refused(struct check_context *c), check_kernel_too_little(struct check_context *c);
-extern void check_kernel_log(struct check_context *c);
+extern void check_kernel_log(struct check_context *c), check_kernel_log_twice(struct check_context *c),
+	check_kernel_log_off(struct check_context *c), check_kernel_log_page(struct check_context *c),
+	check_kernel_log_ranges(struct check_context *c);
+extern void check_kernel_probe(struct check_context *c), check_kernel_methods(struct check_context *c),
+	check_kernel_flags(struct check_context *c), check_kernel_argsz(struct check_context *c);
+extern void check_kernel_poll(struct check_context *c), check_kernel_info_argsz(struct check_context *c),
+	check_kernel_info_states(struct check_context *c), check_kernel_info_flags(struct check_context *c),
+	check_kernel_info_v2(struct check_context *c);
+extern void check_kernel_group(struct check_context *c), check_kernel_one_way(struct check_context *c),
+	check_kernel_seek(struct check_context *c), check_kernel_closing(struct check_context *c),
+	check_kernel_fd_outlives(struct check_context *c);
 
 #endif

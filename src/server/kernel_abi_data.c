@@ -306,16 +306,25 @@ int64_t vmig_kabi_data_write(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t 
 
 /* --- PRECOPY_INFO ------------------------------------------------------------------------- */
 
+/** A session that has ended says that it has: the text wants EINVAL of it, unless the device is in a PRE_COPY state again. */
+static int ended(const struct vmig_kabi_slot *slot)
+{
+	uint32_t state;
+	int r = vmig_device_query_state(slot->dev, &state);
+
+	return !r && (state == VMIG_STATE_PRE_COPY || state == VMIG_STATE_PRE_COPY_P2P) ? -ENODEV : -EINVAL;
+}
+
 static int query_precopy(struct vmig_kabi_data *data, struct vmig_precopy *ret)
 {
 	int r;
 
 	enter(data->file.slot);
 	r = vmig_kabi_fault(data->file.slot, VMIG_KABI_FAULT_PRECOPY_INFO, VMIG_STATE_NONE, data->passed);
-	if (!r && !data->session)
-		r = -ENODEV;
-	if (!r)
-		r = vmig_session_query_precopy(data->session, ret);
+	if (!r) {
+		r = data->session ? vmig_session_query_precopy(data->session, ret) : -ENODEV;
+		r = r == -ENODEV ? ended(data->file.slot) : r;
+	}
 	leave(data->file.slot);
 	return r;
 }
@@ -328,9 +337,11 @@ static int64_t precopy_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
 	struct vmig_precopy sizes;
 	int r;
 
-	if (data->loads || !(slot->info.has & VMIG_HAS_PRECOPY_INFO))
+	if (!(slot->info.has & VMIG_HAS_PRECOPY_INFO))
 		return -ENOTTY;
 	r = vmig_kabi_get_args(ctx, arg, &info, sizeof(info));
+	if (!r && data->loads)
+		r = -EINVAL;
 	if (!r)
 		r = query_precopy(data, &sizes);
 	if (r < 0)

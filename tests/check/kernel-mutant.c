@@ -12,7 +12,8 @@
 #define SPEC "nic,state=16K"
 
 static const struct kernel_rule *const tables[] = { kernel_rules_states, kernel_rules_sessions,
-						    kernel_rules_data };
+						    kernel_rules_data, kernel_rules_feature,
+						    kernel_rules_info };
 
 static const struct kernel_rule *find(const char *name)
 {
@@ -65,11 +66,13 @@ int kernel_good_set(struct kernel_mutant *m, int fd, uint32_t state)
 }
 
 /* Where the device is, as its answers tell. */
-static void note(struct kernel_mutant *m, unsigned long request, const struct feature_arg *before,
+static void note(struct kernel_mutant *m, int fd, unsigned long request, const struct feature_arg *before,
 		 const struct feature_arg *after, int r)
 {
 	if (r < 0)
 		return;
+	if (request == VMIG_UAPI_DEVICE_FEATURE || request == VMIG_UAPI_DEVICE_RESET)
+		m->device_fd = fd;
 	if (request == VMIG_UAPI_DEVICE_RESET)
 		m->from = m->state, m->state = VMIG_STATE_RUNNING, m->was_reset = true;
 	if (!kernel_is(before, VMIG_UAPI_DEVICE_FEATURE_MIG_DEVICE_STATE, VMIG_UAPI_DEVICE_FEATURE_SET) ||
@@ -104,7 +107,7 @@ static int do_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 	if (f)
 		memcpy(&before, f, sizeof(before));
 	r = m->rule->ioctl ? m->rule->ioctl(m, fd, request, arg) : kernel_good_ioctl(m, fd, request, arg);
-	note(m, request, f ? &before : NULL, f, r);
+	note(m, fd, request, f ? &before : NULL, f, r);
 	return r;
 }
 
@@ -146,6 +149,8 @@ static int do_close(void *opaque, int fd)
 
 	if (m->rule->close)
 		m->rule->close(m, fd);
+	if (fd == m->device_fd)
+		m->device_fd = -1;
 	return m->good.close(m->good.opaque, fd);
 }
 
@@ -172,7 +177,9 @@ void kernel_mutant_break(const char *name, struct check_calls *calls)
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		abort();
-	*m = (struct kernel_mutant){ .rule = find(name), .good = *calls, .state = VMIG_STATE_RUNNING };
+	*m = (struct kernel_mutant){
+		.rule = find(name), .good = *calls, .state = VMIG_STATE_RUNNING, .device_fd = -1
+	};
 	*calls = (struct check_calls){ do_open,  do_ioctl, do_read,  do_write, do_poll,
 				       do_close, do_dup,   do_lseek, m };
 }

@@ -25,7 +25,8 @@ struct kernel_rule {
 };
 
 /** The tables; each ends with a row without a name. */
-extern const struct kernel_rule kernel_rules_states[], kernel_rules_sessions[], kernel_rules_data[];
+extern const struct kernel_rule kernel_rules_states[], kernel_rules_sessions[], kernel_rules_data[],
+	kernel_rules_feature[], kernel_rules_info[];
 
 struct kernel_mutant {
 	const struct kernel_rule *rule;
@@ -33,6 +34,7 @@ struct kernel_mutant {
 	uint32_t state, from; /* as SET and RESET went; where it was before */
 	bool was_reset;       /* the last change was a reset */
 	int session_fd;       /* the last that was given */
+	int device_fd;        /* as it was used; -1 when it was closed */
 	size_t saved;         /* bytes, read in STOP_COPY last, and the first of them */
 	uint8_t first;
 	size_t written; /* bytes, since RESUMING was entered */

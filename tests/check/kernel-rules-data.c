@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rules of the data that are read and written, and of the log of DMA. */
+/* Rules of the data that are read and written, and where they cannot be. */
 #include <errno.h>
 
 #include "kernel-rule.h"
@@ -23,6 +23,22 @@ static int not_readable_at_the_end(struct kernel_mutant *m, struct pollfd *fds, 
 		return r;
 	fds[0].revents = 0;
 	return 0;
+}
+
+static int always_readable(struct kernel_mutant *m, struct pollfd *fds, int r)
+{
+	fds[0].revents |= POLLIN;
+	return 1;
+}
+
+static ssize_t writes_while_saving(struct kernel_mutant *m, int fd, const void *buf, size_t len)
+{
+	return m->state == VMIG_STATE_STOP_COPY ? (ssize_t)len : m->good.write(m->good.opaque, fd, buf, len);
+}
+
+static ssize_t reads_while_loading(struct kernel_mutant *m, int fd, void *buf, size_t len, ssize_t r)
+{
+	return r < 0 && m->state == VMIG_STATE_RESUMING ? 0 : r;
 }
 
 /* As mtty: the error is told, and the data are counted all the same. */
@@ -61,19 +77,15 @@ static int takes_half(struct kernel_mutant *m, int fd, unsigned long request, vo
 		       : kernel_good_ioctl(m, fd, request, arg);
 }
 
-static int log_without_report(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
-{
-	return kernel_is(kernel_feature_of(request, arg), VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_REPORT, GET)
-		       ? kernel_mutant_error(EOPNOTSUPP)
-		       : kernel_good_ioctl(m, fd, request, arg);
-}
-
 const struct kernel_rule kernel_rules_data[] = {
 	{ "drained-is-the-end", .read = drained_is_the_end },
 	{ "byte-after-the-end", .read = byte_after_the_end },
 	{ "not-readable-at-the-end", .poll = not_readable_at_the_end },
+	{ "readable-when-drained", .poll = always_readable },
 	{ "counts-what-was-refused", .write = refuses_and_counts, .ioctl = counts_what_was_refused },
 	{ "takes-half", .ioctl = takes_half },
-	{ "log-without-report", .ioctl = log_without_report },
+	{ "writes-while-saving", .write = writes_while_saving },
+	{ "reads-while-loading", .read = reads_while_loading },
+	{ "seeks", .seeks = true },
 	{ 0 },
 };

@@ -63,6 +63,42 @@ static ssize_t reset_takes_more(struct kernel_mutant *m, int fd, const void *buf
 	return r < 0 && m->was_reset && m->from == VMIG_STATE_RESUMING ? (ssize_t)len : r;
 }
 
+/* Out of a session of the saving group, into STOP_COPY: one more descriptor. */
+static int group_gives_new_fd(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
+{
+	struct feature_arg *f = kernel_feature_of(request, arg);
+	bool there = kernel_is(f, STATE, SET) && f->state.device_state == VMIG_STATE_STOP_COPY &&
+		     m->state == VMIG_STATE_PRE_COPY;
+	int r = kernel_good_ioctl(m, fd, request, arg);
+
+	if (there && !r)
+		f->state.data_fd = m->good.dup(m->good.opaque, m->session_fd);
+	return r;
+}
+
+static void close_moves(struct kernel_mutant *m, int fd)
+{
+	if (fd == m->session_fd && m->state == VMIG_STATE_PRE_COPY)
+		kernel_good_set(m, m->device_fd, VMIG_STATE_RUNNING);
+}
+
+/* Any descriptor that is closed ends it for all. */
+static void close_ends(struct kernel_mutant *m, int fd)
+{
+	m->n = fd == m->session_fd;
+}
+
+static ssize_t read_unless_closed(struct kernel_mutant *m, int fd, void *buf, size_t len, ssize_t r)
+{
+	return m->n && fd != m->session_fd ? kernel_mutant_error(ENODEV) : r;
+}
+
+/* The session outlives its device. */
+static ssize_t outlives(struct kernel_mutant *m, int fd, void *buf, size_t len, ssize_t r)
+{
+	return r < 0 && m->device_fd < 0 ? some(buf, len) : r;
+}
+
 const struct kernel_rule kernel_rules_sessions[] = {
 	{ "stop-copy-goes-on", .read = stop_copy_goes_on },
 	{ "pre-copy-goes-on", .read = pre_copy_goes_on },
@@ -72,5 +108,9 @@ const struct kernel_rule kernel_rules_sessions[] = {
 	{ "reset-goes-on", .read = reset_goes_on },
 	{ "reset-takes-more", .write = reset_takes_more },
 	{ "resuming-goes-on", .write = resuming_goes_on },
+	{ "group-gives-new-fd", .ioctl = group_gives_new_fd },
+	{ "close-moves", .close = close_moves },
+	{ "close-ends", .close = close_ends, .read = read_unless_closed },
+	{ "session-outlives-device", .read = outlives },
 	{ 0 },
 };

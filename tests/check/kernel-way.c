@@ -21,14 +21,22 @@ static int do_open(void *way, const char *path)
 	return (int)answer(way_open(way, path));
 }
 
+/* A session that was read until ENOMSG. */
+static int drained = -1;
+
 static int do_ioctl(void *way, int fd, unsigned long request, void *arg)
 {
+	if (request == VMIG_UAPI_DEVICE_FEATURE)
+		drained = -1;
 	return (int)answer(way_file(way, fd) ? way_ioctl(way, fd, (uint32_t)request, arg) : -EBADF);
 }
 
 static ssize_t do_read(void *way, int fd, void *buf, size_t len)
 {
-	return (ssize_t)answer(way_file(way, fd) ? way_read(way, fd, buf, len) : -EBADF);
+	int64_t r = way_file(way, fd) ? way_read(way, fd, buf, len) : -EBADF;
+
+	drained = r == -ENOMSG ? fd : -1;
+	return (ssize_t)answer(r);
 }
 
 static ssize_t do_write(void *way, int fd, const void *buf, size_t len)
@@ -36,12 +44,18 @@ static ssize_t do_write(void *way, int fd, const void *buf, size_t len)
 	return (ssize_t)answer(way_file(way, fd) ? way_write(way, fd, buf, len) : -EBADF);
 }
 
-/* As the descriptors that a program gets: a memory file. */
+/* As the text has it, which is more than the descriptors that a program gets of ours can. */
 static int do_poll(void *way, struct pollfd *fds, nfds_t n, int timeout_ms)
 {
-	for (nfds_t i = 0; i < n; i++)
-		fds[i].revents = way_file(way, fds[i].fd) ? fds[i].events & (POLLIN | POLLOUT) : POLLNVAL;
-	return (int)n;
+	int ready = 0;
+
+	for (nfds_t i = 0; i < n; i++) {
+		fds[i].revents = !way_file(way, fds[i].fd) ? POLLNVAL
+				 : fds[i].fd == drained    ? 0
+							   : fds[i].events & (POLLIN | POLLOUT);
+		ready += !!fds[i].revents;
+	}
+	return ready;
 }
 
 static int do_close(void *way, int fd)

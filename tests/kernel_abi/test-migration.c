@@ -210,7 +210,7 @@ TEST(a_saving_session_from_its_begin_to_its_end)
 	ck_assert_int_eq(way_read(&vmm.way, data, &byte, 1), 0); /* still the end */
 	ck_assert_int_eq(vmm_set_state(&vmm, vmm.fd[0], VMIG_STATE_STOP, NULL), 0);
 	ck_assert_int_eq(way_read(&vmm.way, data, &byte, 1), -ENODEV);
-	ck_assert_int_eq(way_ioctl(&vmm.way, data, VMIG_UAPI_MIG_GET_PRECOPY_INFO, &info), -ENODEV);
+	ck_assert_int_eq(way_ioctl(&vmm.way, data, VMIG_UAPI_MIG_GET_PRECOPY_INFO, &info), -EINVAL);
 	free(saved);
 	vmm_done(&vmm);
 }
@@ -253,6 +253,7 @@ TEST(a_failure_to_save_is_told_by_read)
 static void loads(bool direct)
 {
 	static uint8_t state[1 << 20];
+	struct vmig_uapi_precopy_info info = { .argsz = sizeof(info) };
 	char byte;
 	struct vmm vmm;
 	int data;
@@ -263,7 +264,7 @@ static void loads(bool direct)
 	vmm.way.direct = direct;
 	ck_assert_int_eq(vmm_set_state(&vmm, vmm.fd[0], VMIG_STATE_RESUMING, &data), 0);
 	ck_assert_int_eq(way_read(&vmm.way, data, &byte, 1), -EBADF);
-	ck_assert_int_eq(way_ioctl(&vmm.way, data, VMIG_UAPI_MIG_GET_PRECOPY_INFO, &byte), -ENOTTY);
+	ck_assert_int_eq(way_ioctl(&vmm.way, data, VMIG_UAPI_MIG_GET_PRECOPY_INFO, &info), -EINVAL);
 	ck_assert_int_eq(way_pwrite(&vmm.way, data, state, 1, 0), -ESPIPE);
 	ck_assert_int_eq(way_write(&vmm.way, data, state, 0), 0);
 	ck_assert_int_eq(way_write(&vmm.way, data, BAD, 4096), -EFAULT);
