@@ -87,9 +87,17 @@ extern const struct check_clause check_clauses[];
 /** Who gives a device work, so that it does DMA. Calls as those of a workload: models/workload.h. */
 struct check_driver {
 	bool (*drives)(struct vmig_device *dev);
-	int (*start)(struct vmig_device *dev, struct vmig_space *space, void **ret);
+	/**
+	 * With @peer a part of what the device writes goes to a mapping of VMIG_DMA_REGION, which stands for another device's
+	 * region; -EOPNOTSUPP: it cannot be given such work. What it only reads should be mapped for that only.
+	 */
+	int (*start)(struct vmig_device *dev, struct vmig_space *space, bool peer, void **ret);
 	int (*pause)(void *work);
 	int (*resume)(void *work);
+	/** While it pauses: the interrupts that have come since, or since this was asked last. NULL: it does not count. */
+	uint64_t (*interrupts)(void *work);
+	/** Set the device up anew, which runs and is in pre-copy. It pauses then. NULL: it has nothing to change. */
+	int (*set_up_again)(void *work);
 	void (*end)(void *work); /* the device must still be open, in RUNNING */
 };
 

@@ -24,6 +24,7 @@ struct check_context {
 	int socket;                 /* CHECK_BY_SOCKET */
 	struct vmig_space *space;   /* NULL until the device has work; so is @work */
 	void *work;
+	uint32_t work_ms;            /* that it took to see that it does something */
 	struct check_result *result; /* where the caller sees it, whatever becomes of this process */
 	uint64_t begun_ns;
 	uint32_t at, second_at; /* the states they were last seen in; VMIG_STATE_NONE */
@@ -118,6 +119,9 @@ extern void check_log_page(struct check_context *c), check_log_once(struct check
 	check_log_off(struct check_context *c), check_log_states(struct check_context *c),
 	check_log_sizes(struct check_context *c), check_log_only_sets(struct check_context *c),
 	check_log_ranges(struct check_context *c), check_log_restart(struct check_context *c);
+extern void check_no_interrupts(struct check_context *c), check_silent_when_loaded(struct check_context *c),
+	check_p2p_quiet(struct check_context *c), check_precopy_p2p_quiet(struct check_context *c),
+	check_precopy_p2p_returns(struct check_context *c);
 extern void check_silent(struct check_context *c), check_works_in_precopy(struct check_context *c),
 	check_log_has_all(struct check_context *c), check_log_clears(struct check_context *c),
 	check_works_again(struct check_context *c);

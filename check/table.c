@@ -7,6 +7,7 @@
 
 #define SOCKET    CHECK_BY_SOCKET
 #define PRE_COPY  CHECK_NEEDS_PRE_COPY
+#define P2P       CHECK_NEEDS_P2P
 #define INFO      (CHECK_NEEDS_PRE_COPY | CHECK_NEEDS_INFO)
 #define ENOMSG_   (CHECK_NEEDS_PRE_COPY | CHECK_NEEDS_ENOMSG)
 #define RESET     CHECK_NEEDS_RESET
@@ -93,6 +94,16 @@ const struct check check_table[] = {
 	/* a device at work */
 	{ "no-dma-in-stop", { "stop.no-dma", "stop-copy.as-stop", "stop.stops" }, CHECK_NEEDS_WORK,
 	  "the device writes nothing to memory in STOP and STOP_COPY", check_silent },
+	{ "no-interrupt-in-stop", { "stop.no-interrupts", "stop-copy.as-stop" }, CHECK_NEEDS_WORK,
+	  "the device raises no interrupt in STOP and STOP_COPY", check_no_interrupts },
+	{ "silent-when-loaded", { "resuming.stop-behaviour" }, CHECK_NEEDS_WORK,
+	  "no DMA and no interrupt in STOP when it was entered from RESUMING", check_silent_when_loaded },
+	{ "no-peer-dma-in-running-p2p", { "running-p2p.partial", "p2p.no-new", "p2p.stops-all", "p2p.completes" }, CHECK_NEEDS_WORK | P2P,
+	  "no peer-to-peer DMA in RUNNING_P2P, from the moment it is entered", check_p2p_quiet },
+	{ "no-peer-dma-in-pre-copy-p2p", { "precopy-p2p.continues", "p2p.no-new", "p2p.stops-all", "p2p.completes" }, CHECK_NEEDS_WORK | P2P | PRE_COPY,
+	  "no peer-to-peer DMA in PRE_COPY_P2P, and the session goes on", check_precopy_p2p_quiet },
+	{ "peer-dma-after-pre-copy-p2p", { "precopy-p2p.returns" }, CHECK_NEEDS_WORK | P2P | PRE_COPY,
+	  "the device does peer-to-peer DMA in PRE_COPY after PRE_COPY_P2P", check_precopy_p2p_returns },
 	{ "works-in-pre-copy", { "precopy.operation" }, CHECK_NEEDS_WORK | PRE_COPY,
 	  "the device goes on working in PRE_COPY", check_works_in_precopy },
 	{ "works-again", { "running.operational" }, CHECK_NEEDS_WORK,

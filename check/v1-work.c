@@ -5,11 +5,12 @@
 
 static void silent_in(struct check_context *c, struct check_memory *memory, uint32_t state)
 {
+	const uint32_t ms = check_watch_ms(c);
+
 	check_v1_go(c, state);
-	check_did(c, "watched the memory of a device at work for %d ms in %s", CHECK_WATCHED_MS,
-		  check_v1_name(state));
+	check_did(c, "watched the memory of a device at work for %u ms in %s", ms, check_v1_name(state));
 	check_memory_look(memory);
-	for (int n = 0; n < CHECK_WATCHED_MS; n++) {
+	for (uint32_t n = 0; n < ms; n++) {
 		check_pause_ms();
 		check_v1_in(c, state);
 		if (check_memory_changed(memory))

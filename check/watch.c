@@ -10,17 +10,13 @@
 
 #define LOG_MAX     (64ull << 20) /* the most memory of a driver that is looked at */
 #define PATIENCE_MS 8000u
+#define WATCHED_MS  20u
 
 void check_pause_ms(void)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
 
 	nanosleep(&ms, NULL);
-}
-
-static bool is_memory(const struct vmig_dma *map)
-{
-	return map->vaddr && (map->prot & VMIG_DMA_WRITE) && !(map->prot & VMIG_DMA_REGION);
 }
 
 void check_memory_look(struct check_memory *memory)
@@ -43,22 +39,27 @@ bool check_memory_changed(const struct check_memory *memory)
 	return false;
 }
 
-/* The device has work, and this is the memory that it may write to. */
-void check_work_begin(struct check_context *c, struct check_memory *memory)
+void check_work_start(struct check_context *c, bool peer)
 {
-	struct vmig_dma maps[CHECK_MAPS_MAX];
-	uint64_t size = 0;
-	uint32_t n;
 	int r = vmig_space_new(&c->space);
 
 	if (!r)
-		r = c->target->driver->start(c->dev, c->space, &c->work);
+		r = c->target->driver->start(c->dev, c->space, peer, &c->work);
+	if (r == -EOPNOTSUPP && peer)
+		check_end(c, CHECK_SKIPPED, "", "its driver has no use for peer-to-peer DMA");
 	if (r)
 		check_end(c, CHECK_ERROR, "the device can be driven", "%s", strerror(-r));
-	n = vmig_space_query_maps(c->space, maps, CHECK_MAPS_MAX);
+}
+
+void check_memory_find(struct check_context *c, uint32_t prot, struct check_memory *memory)
+{
+	struct vmig_dma maps[CHECK_MAPS_MAX];
+	uint32_t n = vmig_space_query_maps(c->space, maps, CHECK_MAPS_MAX);
+	uint64_t size = 0;
+
 	*memory = (struct check_memory){ 0 };
 	for (uint32_t i = 0; i < n && i < CHECK_MAPS_MAX; i++) {
-		if (!is_memory(&maps[i]))
+		if (!maps[i].vaddr || (maps[i].prot & (VMIG_DMA_WRITE | VMIG_DMA_REGION)) != prot)
 			continue;
 		size += maps[i].size;
 		if (size > LOG_MAX)
@@ -68,6 +69,12 @@ void check_work_begin(struct check_context *c, struct check_memory *memory)
 		if (!memory->was[memory->n++])
 			check_end(c, CHECK_ERROR, "", "no memory");
 	}
+}
+
+void check_work_begin(struct check_context *c, struct check_memory *memory)
+{
+	check_work_start(c, false);
+	check_memory_find(c, VMIG_DMA_WRITE, memory);
 	if (!memory->n)
 		check_end(c, CHECK_SKIPPED, "", "the driver has no memory that can be looked at");
 }
@@ -93,14 +100,71 @@ static uint64_t now_ms(void)
 
 bool check_comes_to_change(struct check_context *c, const struct check_memory *memory)
 {
-	uint64_t end = now_ms() + check_patience(c);
+	uint64_t begun = now_ms(), now = begun;
+	bool changed;
 
 	do {
-		if (check_memory_changed(memory))
-			return true;
+		changed = check_memory_changed(memory);
+		if (!changed)
+			check_pause_ms();
+		now = now_ms();
+	} while (!changed && now - begun < check_patience(c));
+	c->work_ms = (uint32_t)(now - begun);
+	return changed;
+}
+
+uint32_t check_watch_ms(const struct check_context *c)
+{
+	uint32_t ms = c->work_ms < check_patience(c) / 4 ? 4 * c->work_ms : check_patience(c);
+
+	return ms > WATCHED_MS ? ms : WATCHED_MS;
+}
+
+uint64_t check_interrupts(struct check_context *c)
+{
+	return c->target->driver->interrupts(c->work);
+}
+
+void check_interrupts_must(struct check_context *c)
+{
+	uint64_t begun = now_ms(), n = 0;
+
+	if (!c->target->driver->interrupts)
+		check_end(c, CHECK_SKIPPED, "", "its driver counts no interrupts");
+	while (!n && now_ms() - begun < check_patience(c)) {
+		check_work_resume(c);
+		check_work_pause(c);
 		check_pause_ms();
-	} while (now_ms() < end);
-	return check_memory_changed(memory);
+		n = check_interrupts(c);
+	}
+	if (!n)
+		check_end(c, CHECK_SKIPPED, "",
+			  "the device raises no interrupts in RUNNING, though it has work");
+}
+
+void check_watch(struct check_context *c, uint32_t state, const struct check_watch *watch)
+{
+	uint64_t begun = now_ms(), n = 0;
+	uint32_t ms = check_watch_ms(c);
+
+	check_did(c, "watched %s for %u ms in %s", watch->what, ms, check_state_name(state));
+	if (watch->memory)
+		check_memory_look(watch->memory);
+	/* One that was raised before may be on its way still; memory may not change any more. */
+	check_pause_ms();
+	if (watch->interrupts)
+		(void)check_interrupts(c);
+	do {
+		/* That it stays there is for another check. */
+		if (check_state(c) != state)
+			check_end(c, CHECK_SKIPPED, "", "the device does not stay in the state");
+		if (watch->memory && check_memory_changed(watch->memory))
+			check_fail(c, "nothing changes", "it has changed");
+		n = watch->interrupts ? check_interrupts(c) : 0;
+		if (n)
+			check_fail(c, "no interrupt", "%llu came", (unsigned long long)n);
+		check_pause_ms();
+	} while (now_ms() - begun < ms);
 }
 
 /* The driver works with the device until something has changed that the device alone writes to; false: nothing does. */

@@ -5,9 +5,8 @@
 
 #include "context.h"
 
-#define CHECK_PAGE       4096ull
-#define CHECK_MAPS_MAX   16
-#define CHECK_WATCHED_MS 20
+#define CHECK_PAGE     4096ull
+#define CHECK_MAPS_MAX 16
 
 struct check_memory {
 	struct vmig_dma maps[CHECK_MAPS_MAX];
@@ -15,6 +14,10 @@ struct check_memory {
 	uint8_t *was[CHECK_MAPS_MAX]; /* what was in each */
 };
 
+/** c->dev has work; with @peer some of it is peer-to-peer DMA. */
+void check_work_start(struct check_context *c, bool peer);
+/** The memory that is mapped with these of VMIG_DMA_WRITE and VMIG_DMA_REGION, perhaps none. */
+void check_memory_find(struct check_context *c, uint32_t prot, struct check_memory *memory);
 /** c->dev has work, and this is the memory that it may write to. */
 void check_work_begin(struct check_context *c, struct check_memory *memory);
 void check_memory_done(struct check_memory *memory);
@@ -33,6 +36,25 @@ void check_work_pause(struct check_context *c);
 void check_work_resume(struct check_context *c);
 /** How long it is waited for, in milliseconds. */
 uint32_t check_patience(const struct check_context *c);
+/** How long it is to be watched that does nothing: as long as it took to see that it is at work, and more. */
+uint32_t check_watch_ms(const struct check_context *c);
 void check_pause_ms(void);
+
+/** The interrupts that have come to the driver, which pauses, since this was asked last. */
+uint64_t check_interrupts(struct check_context *c);
+/** They come in RUNNING, or the check is skipped. The driver pauses then. */
+void check_interrupts_must(struct check_context *c);
+
+struct check_watch {
+	const char *what;            /* "the memory of a device at work" */
+	struct check_memory *memory; /* NULL: is not looked at */
+	bool interrupts;
+};
+
+/**
+ * Look for something to change, or an interrupt to come, in @state, in which nothing may: the check fails if it does. As
+ * long as it takes to see that the device is at work, and more. The driver pauses.
+ */
+void check_watch(struct check_context *c, uint32_t state, const struct check_watch *watch);
 
 #endif

@@ -5,31 +5,6 @@
 
 #include "watch.h"
 
-void check_silent(struct check_context *c)
-{
-	static const uint32_t states[] = { VMIG_STATE_STOP, VMIG_STATE_STOP_COPY };
-	struct check_memory memory;
-
-	check_work_begin(c, &memory);
-	check_work_must(c, &memory);
-	check_work_pause(c);
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		struct vmig_session *session = check_enter(c, states[i]);
-
-		check_did(c, "watched the memory of a device at work for %d ms in %s", CHECK_WATCHED_MS,
-			  check_state_name(states[i]));
-		check_memory_look(&memory);
-		for (int n = 0; n < CHECK_WATCHED_MS; n++) {
-			check_pause_ms();
-			check_in_state(c, states[i]);
-			if (check_memory_changed(&memory))
-				check_fail(c, "nothing changes", "memory has changed");
-		}
-		vmig_session_close(session);
-	}
-	check_memory_done(&memory);
-}
-
 void check_works_in_precopy(struct check_context *c)
 {
 	struct vmig_session *session;

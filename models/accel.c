@@ -75,7 +75,7 @@ int accel_open(const struct model_options *options, struct vmig_device **ret)
 		.device = (uint64_t)ACCEL_DEVICE << 16 | NIC_VENDOR,
 		.class_code = 0x120000,
 		.queues = options->queues,
-		.log = VMIG_HAS_IOMMU_LOG,
+		.log = options->device_log ? VMIG_HAS_DMA_LOG : VMIG_HAS_IOMMU_LOG,
 		.match = match,
 		.match_len = sizeof(match),
 		.late = true,

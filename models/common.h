@@ -20,6 +20,7 @@ struct model_options {
 	bool digest;               /* the state is digested when it has been loaded */
 	uint32_t type, aggregator; /* of a vgpu */
 	bool msi;                  /* of a serial: drivers use MSI with it */
+	bool device_log;           /* of an accel: it logs its DMA itself */
 	bool pv;                   /* of a vgpu: pv-mode has ppgtt and context, too */
 	uint32_t version[3];       /* x.y.z: what the descriptor says, and x.y the stream */
 	struct fault fault;

@@ -48,6 +48,7 @@ static const struct model_key accel_keys[] = {
 	{ "queues", "N", "queues, 1 to 64 (2)" },
 	{ "records", "N", "jobs that each queue does in a second (10000)" },
 	{ "precopy", "on|off", "the PRE_COPY state, with the match data only (off)" },
+	{ "log", "iommu|device", "who logs its DMA: not itself, or itself (iommu)" },
 	{ "digest", "on|off", "digest the state when it has been loaded, for NIC_ARRIVED (off)" },
 	{ "version", "X.Y.Z", "what its descriptor and its stream say (1.0.0)" },
 	{ "fault", "WHERE:WHAT", "fail on purpose, as of the nic" },
@@ -264,6 +265,13 @@ static int set_irq(struct model_options *o, const char *value, const char **ret_
 	return o->msi || !strcmp(value, "intx") ? 0 : -EINVAL;
 }
 
+static int set_log(struct model_options *o, const char *value, const char **ret_why)
+{
+	*ret_why = "is neither iommu nor device";
+	o->device_log = !strcmp(value, "device");
+	return o->device_log || !strcmp(value, "iommu") ? 0 : -EINVAL;
+}
+
 static int set_pv_mode(struct model_options *o, const char *value, const char **ret_why)
 {
 	*ret_why = "is neither none nor all";
@@ -282,6 +290,7 @@ static const struct setter {
 	{ "version", set_version }, { "gvt-version", set_gvt_version },
 	{ "pv-mode", set_pv_mode }, { "irq", set_irq },
 	{ "type", set_type },       { "aggregator", set_aggregator },
+	{ "log", set_log },
 };
 
 /* --- the spec ------------------------------------------------------------------------------------ */

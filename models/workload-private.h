@@ -24,6 +24,12 @@ struct workload {
 	uint8_t *device_view, *memory;
 	uint64_t iova;
 	bool mapped;
+	bool split, peer; /* workload_split() */
+	struct workload_piece {
+		uint64_t at, to;
+		uint32_t prot;
+	} pieces[3]; /* that the memory is mapped as */
+	unsigned int n_pieces;
 	bool apart;                                    /* another moves the memory */
 	uint64_t written[WORKLOAD_MEMORY / 4096 / 64]; /* pages that we wrote ourselves; atomically */
 	uint64_t nonce;                                /* tells our own record from another's */
@@ -83,10 +89,15 @@ int workload_ensure_thread(struct workload *w);
 /** On return the thread is where it is wanted (WORKLOAD_RUN, ...), or parked by an error. */
 void workload_settle(struct workload *w, int want);
 
-/* --- workload.c ---------------------------------------------------------------------------------- */
+/* --- workload-map.c --------------------------------------------------------------------------- */
 
 /** Map the memory at @iova, or at a free place if 0. */
 int workload_map(struct workload *w, uint64_t iova);
+/** Not mapped: 0. */
+int workload_unmap(struct workload *w);
+
+/* --- workload.c ---------------------------------------------------------------------------------- */
+
 /** @n eventfds for interrupts; those that are there stay. */
 int workload_open_irqs(struct workload *w, uint32_t n);
 /** Disarm and detach; *dev becomes NULL. */

@@ -9,9 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IOVA_FIRST 0x100000000ull
-#define IOVA_TRIES 4096u
-
 uint64_t workload_now_ns(void)
 {
 	struct timespec t;
@@ -159,8 +156,7 @@ void workload_free(struct workload *w)
 	}
 	workload_let_go(w, &w->next);
 	workload_let_go(w, &w->dev);
-	if (w->mapped)
-		vmig_space_unmap(w->space, w->iova, WORKLOAD_MEMORY);
+	(void)workload_unmap(w);
 	if (w->memory)
 		munmap(w->memory, WORKLOAD_MEMORY);
 	if (w->device_view)
@@ -177,45 +173,8 @@ void workload_free(struct workload *w)
 	free(w);
 }
 
-static int map_at(struct workload *w, uint64_t iova)
-{
-	struct vmig_dma map = {
-		.iova = iova,
-		.size = WORKLOAD_MEMORY,
-		.prot = VMIG_DMA_READ | VMIG_DMA_WRITE,
-		.fd = w->memory_fd,
-		.vaddr = w->device_view,
-	};
-	int r = vmig_space_map(w->space, &map);
-
-	if (r)
-		return r;
-	w->iova = iova;
-	w->mapped = true;
-	return 0;
-}
-
-int workload_map(struct workload *w, uint64_t iova)
-{
-	int r = -EEXIST;
-
-	if (w->mapped && (!iova || iova == w->iova))
-		return 0;
-	if (w->mapped) {
-		r = vmig_space_unmap(w->space, w->iova, WORKLOAD_MEMORY);
-		if (r)
-			return r;
-		w->mapped = false;
-	}
-	if (iova)
-		return map_at(w, iova);
-	/* Other workloads may share the space. */
-	for (uint32_t i = 0; r == -EEXIST && i < IOVA_TRIES; i++)
-		r = map_at(w, IOVA_FIRST + (uint64_t)i * WORKLOAD_MEMORY);
-	return r;
-}
-
-static int set_up(struct workload *w, struct vmig_device *dev)
+/* How many queues it has, and so how large the rings are. */
+static int learn(struct workload *w, struct vmig_device *dev)
 {
 	uint64_t n;
 	int r = workload_set_up_config(w, dev);
@@ -227,31 +186,59 @@ static int set_up(struct workload *w, struct vmig_device *dev)
 		return -EOPNOTSUPP;
 	w->n_queues = (uint32_t)n;
 	w->slots = workload_slots(w->class, w->n_queues);
-	r = workload_open_irqs(w, workload_n_irqs(w->class, w->n_queues));
+	return 0;
+}
+
+static int set_up(struct workload *w, struct vmig_device *dev)
+{
+	int r = workload_open_irqs(w, workload_n_irqs(w->class, w->n_queues));
+
 	r = r ? r : workload_arm(w, dev);
 	return r ? r : workload_set_up_queues(w, dev);
 }
 
 int workload_bind(struct workload *w, struct vmig_device *dev)
 {
-	const struct nic_class *class;
 	int r;
 
 	if (w->dev || w->next)
 		return -EBUSY;
-	class = workload_class_of(dev);
-	if (!class)
+	w->class = workload_class_of(dev);
+	if (!w->class)
 		return -EOPNOTSUPP;
-	r = workload_map(w, 0);
+	r = learn(w, dev);
+	r = r ? r : workload_map(w, 0);
 	r = r ? r : vmig_space_attach(w->space, dev);
 	if (r)
 		return r;
 	w->dev = dev;
-	w->class = class;
 	r = set_up(w, dev);
 	if (r)
 		workload_let_go(w, &w->dev);
 	return r;
+}
+
+void workload_split(struct workload *w, bool peer)
+{
+	w->split = true;
+	w->peer = peer;
+}
+
+int workload_set_up_again(struct workload *w)
+{
+	int r = workload_quiesce(w);
+
+	return r ? r : workload_set_up_queues(w, w->dev);
+}
+
+uint64_t workload_interrupts(struct workload *w)
+{
+	uint64_t sum = 0, n;
+
+	for (uint32_t q = 0; q < NIC_QUEUES_MAX; q++)
+		if (w->irq_fds[q] >= 0 && read(w->irq_fds[q], &n, sizeof(n)) == (ssize_t)sizeof(n))
+			sum += n;
+	return sum;
 }
 
 /* --- start and stop -------------------------------------------------------------------------------- */

@@ -34,6 +34,13 @@ int workload_new(struct vmig_space *space, struct workload **ret);
 /** Stops, and lets go of the devices, which must still be open. NULL is allowed. */
 void workload_free(struct workload *w);
 
+/**
+ * For who watches what the device does, before it is bound: the device sees the memory in pieces. What it is only to read
+ * (jobs) it may not write. With @peer a part of what it writes, the ring of the last queue, stands for a region of another
+ * device (VMIG_DMA_REGION). Not for a workload that is saved, or whose memory another moves.
+ */
+void workload_split(struct workload *w, bool peer);
+
 /** Is @dev one that it can drive, by its PCI ids? Blocks. */
 bool workload_drives(struct vmig_device *dev);
 
@@ -49,6 +56,10 @@ int workload_bind(struct workload *w, struct vmig_device *dev);
 int workload_start(struct workload *w);
 /** On return nobody touches the device. Returns 0, or the error that ended the workload before. */
 int workload_quiesce(struct workload *w);
+/** The interrupts that have come since, or since this was asked last. Between workload_quiesce() and a start only. */
+uint64_t workload_interrupts(struct workload *w);
+/** Set all queues up anew, of a device that runs: what was on its way is dropped. The workload is quiesced then. */
+int workload_set_up_again(struct workload *w);
 /** Undo workload_quiesce(): go on with the device of before, whatever has been loaded since. Returns as workload_start(). */
 int workload_resume(struct workload *w);
 

@@ -129,15 +129,18 @@ static int query_size(void *p, uint64_t *ret, struct vmig_error *error)
 
 uint8_t *mutant_memory(struct mutant *m, bool peer)
 {
+	unsigned int n = 0;
+
+	/* A device is not told which is which; that it is the second is how our driver of the checks does it. */
 	for (size_t i = 0; i < MUTANT_MAPS_MAX; i++)
-		if (m->maps[i].size && !(m->maps[i].prot & VMIG_DMA_REGION) == !peer)
+		if (m->maps[i].size && (m->maps[i].prot & VMIG_DMA_WRITE) && n++ == peer)
 			return m->maps[i].vaddr;
 	return NULL;
 }
 
 static void note_map(struct mutant *m, const struct vmig_dma *map)
 {
-	if (!map->vaddr || !(map->prot & VMIG_DMA_WRITE))
+	if (!map->vaddr)
 		return;
 	for (size_t i = 0; i < MUTANT_MAPS_MAX; i++) {
 		if (!m->maps[i].size) {
@@ -319,6 +322,7 @@ static void mutant_close(void *p)
 
 	if (m->rule->close)
 		m->rule->close(m);
+	vmig_session_close(m->loader);
 	vmig_device_close(m->inner);
 	vmig_closep(&m->region.fd);
 	for (size_t i = 0; i < MUTANT_IRQS_MAX; i++)

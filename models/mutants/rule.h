@@ -49,7 +49,8 @@ struct mutant {
 	uint64_t n_written;   /* bytes, since RESUMING began */
 	/* Of a rule with takes(): the stream that was saved last, and the one that is being loaded. */
 	struct mutant_bytes saved, loading;
-	struct vmig_dma maps[MUTANT_MAPS_MAX]; /* what the device may write to; size 0: none */
+	struct vmig_session *loader;           /* of the good device, which gets it when RESUMING is left */
+	struct vmig_dma maps[MUTANT_MAPS_MAX]; /* that are in this process; size 0: none */
 	int irqs[MUTANT_IRQS_MAX];             /* eventfds; -1: none */
 	uint64_t last_word;                    /* of a report of the log */
 	struct mutant_region region;

@@ -46,10 +46,15 @@ static ssize_t session_readv(void *opaque, const struct iovec *iov, int n, struc
 	return m->rule->read ? m->rule->read(s, iov->iov_base, got) : got;
 }
 
+static struct vmig_session *inner_of(struct mutant_session *s)
+{
+	return s->inner ? s->inner : s->m->loader;
+}
+
 static int session_query_precopy(void *opaque, struct vmig_precopy *ret, struct vmig_error *error)
 {
 	struct mutant_session *s = opaque;
-	int r = vmig_session_query_precopy(s->inner, ret);
+	int r = vmig_session_query_precopy(inner_of(s), ret);
 
 	if (s->m->rule->precopy)
 		r = s->m->rule->precopy(s, r, ret);
@@ -82,7 +87,7 @@ static int session_flush(void *opaque, struct vmig_error *error)
 {
 	struct mutant_session *s = opaque;
 
-	return told(s->m, vmig_session_flush(s->inner), error);
+	return s->inner ? told(s->m, vmig_session_flush(s->inner), error) : 0;
 }
 
 static void session_close(void *opaque)
@@ -116,27 +121,23 @@ int mutant_session_start(struct mutant *m, struct vmig_session *inner, bool load
 		return -ENOMEM;
 	}
 	*s = (struct mutant_session){ .m = m, .inner = inner };
+	if (loads && m->rule->takes) {
+		/* Whoever closes it before RESUMING is left has written all the same. */
+		vmig_session_close(m->loader);
+		m->loader = inner;
+		s->inner = NULL;
+	}
 	*ret = (struct vmig_session_half){ loads ? &load_ops : &save_ops, s };
 	return 0;
 }
 
-/* What was kept. The good device has been in RESUMING without data until now. */
+/* What was kept. */
 static int feed(struct mutant *m)
 {
-	struct vmig_session *session = NULL;
 	struct iovec iov = { m->loading.data, m->loading.len };
-	int r;
+	int r = iov.iov_len ? vmig_session_writev(m->loader, &iov, 1) : 0;
 
-	(void)vmig_device_reset(m->inner);
-	r = vmig_device_set_state(m->inner, VMIG_STATE_RESUMING, VMIG_STATE_NONE, &session);
-	if (!r && iov.iov_len)
-		r = vmig_session_writev(session, &iov, 1);
-	if (!r)
-		r = vmig_session_flush(session);
-	if (!r)
-		r = vmig_device_set_state(m->inner, VMIG_STATE_STOP, VMIG_STATE_NONE, NULL);
-	vmig_session_close(session);
-	return r;
+	return r ? r : vmig_session_flush(m->loader);
 }
 
 int mutant_session_loaded(struct mutant *m, uint32_t to)
