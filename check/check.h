@@ -48,6 +48,8 @@ const char *check_verdict_name(enum check_verdict verdict);
 #define CHECK_NEEDS_DAMAGE    (1u << 11) /* it loads bad data: into a kernel driver only if that was allowed */
 #define CHECK_NEEDS_WORK      (1u << 12) /* somebody who drives it */
 #define CHECK_NEEDS_DANGEROUS (1u << 13) /* a device of whatever kind might not survive it */
+#define CHECK_NEEDS_ASKED                                                                                    \
+	(1u << 14) /* the device answers: of a kernel driver, the library knows without asking */
 
 /**
  * How a check reaches the device, if not through the library's handle: one of these at most. It sees what the library hides,

@@ -74,6 +74,9 @@ static void look_at_leave(struct check_context *c, const struct check *check)
 {
 	if ((check->needs & CHECK_NEEDS_SECOND) && !c->target->has_second)
 		check_end(c, CHECK_SKIPPED, "", "there is no second device (--second)");
+	if ((check->needs & CHECK_NEEDS_ASKED) && c->target->kernel)
+		check_end(c, CHECK_NOT_APPLICABLE, "",
+			  "the library answers this itself, without asking a kernel's driver");
 	if ((check->needs & CHECK_NEEDS_WORK) && (!c->target->driver || !c->target->driver->drives(c->dev)))
 		check_end(c, CHECK_SKIPPED, "", "nobody here has a driver for this device");
 	if ((check->needs & CHECK_NEEDS_DAMAGE) && c->target->kernel && !c->target->dangerous)
