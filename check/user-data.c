@@ -67,7 +67,8 @@ static struct user_session *find(struct user_device *d, uint64_t number)
 
 static void check_closed(struct check_user *u, const struct user_session *s)
 {
-	if (s->number && s->ended && s->open)
+	/* Who ends when something has failed may leave that to its end. */
+	if (s->number && s->ended && s->open && !s->failed)
 		user_breaks(u, USER_CLOSES_FD, s->began_at, "a close of data_fd once it is finished",
 			    "the data_fd of a session %s was left open",
 			    s->loads ? "of RESUMING" : "that saved");
@@ -112,6 +113,7 @@ void user_session_ends(struct check_user *u, struct user_device *d, uint32_t now
 	if (!s || s->ended)
 		return;
 	s->ended = true;
+	s->failed |= u->call && u->call->result < 0;
 	user_keeps(u, USER_NO_ENDED_SESSION);
 	if (!s->loads)
 		return saving_ended(u, d, s, now);

@@ -49,13 +49,14 @@ void user_log_report(struct check_user *u, struct user_device *d)
 			    "a report of a log that is not on");
 		return;
 	}
-	if (call->result < 0)
-		return;
+	d->reported_since_stop = true;
+	u->sum.n_failures += call->result < 0;
+	if (!call->v[2])
+		return; /* nothing that could be understood */
 	user_keeps(u, USER_LOG_RANGES);
 	if (call->len < call->v[1])
 		user_breaks(u, USER_LOG_RANGES, d->log_at, "reports within the ranges of the start",
 			    "a report of a range that is not logged");
-	d->reported_since_stop = true;
 }
 
 void user_log_stopped(struct check_user *u, struct user_device *d)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -60,11 +61,13 @@ void client_region(struct client *c, uint32_t index, uint64_t *ret_offset, uint6
 static void open_container(struct client *c)
 {
 	struct vmig_uapi_group_status status = { .argsz = sizeof(status) };
+	char path[32];
 
 	c->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	need(c->container >= 0, "/dev/vfio/vfio");
-	c->group = open("/dev/vfio/90", O_RDWR);
-	need(c->group >= 0, "/dev/vfio/90");
+	snprintf(path, sizeof(path), "/dev/vfio/%u", 90 + c->groups_before);
+	c->group = open(path, O_RDWR);
+	need(c->group >= 0, path);
 	need(!ioctl(c->group, VMIG_UAPI_GROUP_GET_STATUS, &status), "GROUP_GET_STATUS");
 	need(!ioctl(c->group, VMIG_UAPI_GROUP_SET_CONTAINER, &c->container), "SET_CONTAINER");
 	need(!ioctl(c->container, VMIG_UAPI_SET_IOMMU, VMIG_UAPI_TYPE1v2_IOMMU), "SET_IOMMU");

@@ -7,6 +7,7 @@
  * --v1             by the migration region
  * --memfd          the guest's memory is shared, by file
  * --iommufd N --cdev M   descriptors that were passed
+ * --second         the second device, not the first one
  * --fork           children come and go while the device is at work
  * --high           the device's descriptors are duplicated, and the first ones closed
  */
@@ -163,6 +164,7 @@ int main(int argc, char **argv)
 		v1 |= !strcmp(argv[i], "--v1");
 		c.memfd |= !strcmp(argv[i], "--memfd");
 		forks |= !strcmp(argv[i], "--fork");
+		c.groups_before |= !strcmp(argv[i], "--second");
 		high |= !strcmp(argv[i], "--high");
 		if (!strcmp(argv[i], "--iommufd") && i + 1 < argc)
 			c.iommufd = argv[++i];

@@ -18,6 +18,7 @@
 struct client {
 	int container, group, fd, irq_fd;
 	bool memfd;
+	unsigned int groups_before; /* of devices that are another's */
 	const char *iommufd, *cdev; /* numbers of descriptors that were passed; NULL: by the container */
 	uint8_t *memory;
 	uint64_t consumer;

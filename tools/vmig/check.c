@@ -6,6 +6,7 @@
 #include "check-bare.h"
 #include "check-drive.h"
 #include "check-report.h"
+#include "check-user.h"
 #include "device.h"
 #include "open.h"
 
@@ -121,6 +122,10 @@ static int run(const struct tool_options *o)
 	struct check_baseline baseline;
 	int r;
 
+	if (o->user)
+		return check_user_verb(o);
+	if (o->n_before_command >= 0 || o->n_faults)
+		return tool_fail(VMIG_BAD_INPUT, "a COMMAND and --fail are for --user");
 	check_bare_ways(o, &target);
 	if (o->n_words > 1)
 		return tool_fail(VMIG_BAD_INPUT, "one DEVICE at a time: '%s' is too many (--second?)",
@@ -151,7 +156,8 @@ const struct tool_verb tool_check = {
 		"no "
 		"failures.",
 	.example = "vmig check model:nic --second model:nic",
-	.options = TOOL_OPT_CHECK | TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_TAKE,
+	.options = TOOL_OPT_CHECK | TOOL_OPT_USER | TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT |
+		   TOOL_OPT_TAKE,
 	.min_words = 1,
 	.run = run,
 };

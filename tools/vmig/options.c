@@ -32,9 +32,14 @@ static const struct row rows[] = {
 	  "offer no experimental capability, as other servers" },
 	{ "log", "FILE", TOOL_OPT_SERVE, TEXT, AT(log),
 	  "append what becomes of the device, a line each, with the monotonic clock's ns" },
-	{ "device", "DEVICE...", TOOL_OPT_COMMAND, DEVICE, 0,
+	{ "user", NULL, TOOL_OPT_USER, FLAG, AT(user),
+	  "judge a user of devices, the COMMAND: vmig plays the devices" },
+	{ "device", "DEVICE...", TOOL_OPT_COMMAND | TOOL_OPT_USER, DEVICE, 0,
 	  "what the command is to find: all words up to the next option" },
-	{ "intercept", "HOW", TOOL_OPT_COMMAND, TEXT, AT(intercept),
+	{ "fail", "WHERE:WHAT", TOOL_OPT_USER, FAULT, 0,
+	  "one run in which this fails, perhaps of the source: or destination: only; none; may be given "
+	  "again (a list)" },
+	{ "intercept", "HOW", TOOL_OPT_COMMAND | TOOL_OPT_USER, TEXT, AT(intercept),
 	  "the way in, one of those below (auto)" },
 	{ "fault", "WHERE:WHAT", TOOL_OPT_COMMAND, FAULT, 0,
 	  "fail on purpose, at the device before it (at all, if it comes first); may be given again" },
@@ -259,7 +264,7 @@ int tool_options_parse(const struct tool_verb *verb, int argc, char **argv, stru
 			argv[ret->n_words++] = argv[i];
 		} else if (!strcmp(argv[i], "--")) {
 			only_words = true;
-			if (verb->options & TOOL_OPT_COMMAND)
+			if (verb->options & (TOOL_OPT_COMMAND | TOOL_OPT_USER))
 				ret->n_before_command = ret->n_words;
 		} else if (!strcmp(argv[i], "-h")) {
 			ret->help = true;

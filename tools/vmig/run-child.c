@@ -227,6 +227,8 @@ int run_child(struct run *run)
 		return tool_fail(VMIG_NOT_DONE, "signals cannot be waited for: %m");
 	loop.started_ns = now_ns();
 	r = start(&loop);
+	if (!r && run->watch)
+		run->watch->started = true;
 	if (!r && !run->o->no_sandbox)
 		give_up();
 	if (!r) {

@@ -33,7 +33,8 @@ struct run_watch {
 	void (*call)(void *opaque, uint64_t number, const struct vmig_kabi_call *call);
 	void *opaque;
 	uint64_t limit_ns; /* then the command, and what it has started, is killed; 0: never */
-	bool timed_out;    /* it was */
+	bool started;      /* there was a command */
+	bool timed_out;    /* it was killed */
 	uint64_t lost;     /* calls that came too fast to be seen */
 };
 

@@ -43,6 +43,7 @@
 #define TOOL_OPT_PLAN     (1u << 27) /* what a plan has to know */
 #define TOOL_OPT_LOST     (1u << 28) /* an owner that is given up */
 #define TOOL_OPT_CHECK    (1u << 24) /* of the conformance suite */
+#define TOOL_OPT_USER     (1u << 29) /* and of its judge of users: devices and a command, as TOOL_OPT_COMMAND */
 #define TOOL_OPT_RUN      (TOOL_OPT_JSON | TOOL_OPT_QUIET | TOOL_OPT_TIMEOUT | TOOL_OPT_WORKLOAD | TOOL_OPT_TAKE)
 
 #define TOOL_FAULTS_MAX 64
@@ -52,7 +53,7 @@ struct tool_options {
 	char **words; /* what is not an option, in order */
 	int n_words;
 	int n_before_to;      /* how many of them stand before --to; -1: no --to */
-	int n_before_command; /* likewise of "--" with TOOL_OPT_COMMAND */
+	int n_before_command; /* likewise of "--" with TOOL_OPT_COMMAND or TOOL_OPT_USER */
 	struct {
 		const char *text;
 		int n_before; /* words: it belongs to the last of them, or to all if there is none */
@@ -75,7 +76,7 @@ struct tool_options {
 	bool owned; /* the verb takes --owner */
 	bool allow_no_p2p;
 	const char *second, *junit, *html, *baseline; /* check */
-	bool dangerous, tap;
+	bool dangerous, tap, user;
 	const char *on_no_converge;
 	struct {
 		uint64_t state, final, changing, dirty_rate, shared_bandwidth, latency_ns, transition_ns,
