@@ -115,10 +115,11 @@ extern void check_info_there(struct check_context *c), check_info_outside(struct
 	check_dirty_zero(struct check_context *c), check_drained(struct check_context *c),
 	check_both_zero(struct check_context *c), check_size_everywhere(struct check_context *c),
 	check_size_near(struct check_context *c);
-extern void check_log_page(struct check_context *c), check_log_once(struct check_context *c),
-	check_log_off(struct check_context *c), check_log_states(struct check_context *c),
-	check_log_sizes(struct check_context *c), check_log_only_sets(struct check_context *c),
-	check_log_ranges(struct check_context *c), check_log_restart(struct check_context *c);
+extern void check_log_page(struct check_context *c), check_log_reports(struct check_context *c),
+	check_log_once(struct check_context *c), check_log_off(struct check_context *c),
+	check_log_states(struct check_context *c), check_log_sizes(struct check_context *c),
+	check_log_only_sets(struct check_context *c), check_log_ranges(struct check_context *c),
+	check_log_restart(struct check_context *c);
 extern void check_no_interrupts(struct check_context *c), check_silent_when_loaded(struct check_context *c),
 	check_p2p_quiet(struct check_context *c), check_precopy_p2p_quiet(struct check_context *c),
 	check_precopy_p2p_returns(struct check_context *c);

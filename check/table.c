@@ -121,6 +121,8 @@ const struct check check_table[] = {
 	  "after a stop the log can be started again", check_log_restart },
 	{ "log-report-when-off", { "log.off" }, LOG | CHECK_NEEDS_ASKED,
 	  "a report fails while the log is not enabled", check_log_off },
+	{ "log-reports", { "log.read-back" }, LOG,
+	  "a log that was started reports", check_log_reports },
 	{ "log-in-every-state", { "log.independent" }, LOG,
 	  "the log works in every migration state", check_log_states },
 	{ "log-report-sizes", { "log.report-size" }, LOG,
@@ -270,9 +272,6 @@ const struct check check_table[] = {
 	  "closing one of two data_fds ends nothing, and closing the last one moves nothing", check_kernel_closing },
 	{ "data-fd-of-a-closed-device", { "open.old-session" }, KERNEL,
 	  "a data_fd has no data any more when the device was closed", check_kernel_fd_outlives },
-	/* the last one, as there are kernels that do not come back from it */
-	{ "stop-copy-to-pre-copy", { "stop-copy.no-way-back" }, KERNEL | PRE_COPY | CHECK_NEEDS_DANGEROUS,
-	  "SET to PRE_COPY in STOP_COPY fails, comes back, and leaves the state", check_kernel_back },
 	/* vfio-user by its messages: VERSION */
 	{ "vu-version-first", { "vu.version.first", "vu.security" }, SOCKET,
 	  "nothing is served before VERSION", vu_version_first },
@@ -324,6 +323,9 @@ const struct check check_table[] = {
 	  "descriptors that a command does not take are closed", vu_stray_fds },
 	{ "vu-reset", { "vu.reset", "vu.reset.flag" }, SOCKET,
 	  "DEVICE_RESET succeeds and has no payload", vu_reset },
+	/* the last one, as there are kernels that do not come back from it */
+	{ "stop-copy-to-pre-copy", { "stop-copy.no-way-back" }, KERNEL | PRE_COPY | CHECK_NEEDS_DANGEROUS,
+	  "SET to PRE_COPY in STOP_COPY fails, comes back, and leaves the state", check_kernel_back },
 	{ 0 },
 };
 /* clang-format on */

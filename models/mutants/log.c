@@ -41,6 +41,11 @@ static int pages_of_one_size(struct mutant *m, int r, uint64_t page, uint64_t *b
 	return page != 4096 ? -EINVAL : r;
 }
 
+static int reports_nothing(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	return r ? r : -EOPNOTSUPP;
+}
+
 /* Of a device without work: of another it is the same as a report that loses what was written. */
 static int clears(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
 {
@@ -72,6 +77,7 @@ const struct mutant_rule mutant_log_rules[] = {
 	{ "log-reports-when-off", .log_report = reports_when_off },
 	{ "log-not-in-stop", .log_start = not_in_stop },
 	{ "log-pages-of-one-size", .log_report = pages_of_one_size },
+	{ "log-reports-nothing", .log_report = reports_nothing },
 	{ "log-clears", .log_report = clears },
 	{ "log-few-ranges", .log_start = few_ranges },
 	{ "log-loses-all", .log_report = loses_all },
