@@ -117,6 +117,35 @@ void check_kernel_optional(struct check_context *c)
 		check_observe(c, "EINVAL, as the kernel's core says", "%s", strerror(-other));
 }
 
+/* RESUMING without data is left: the one failure that every device has. Not all go to ERROR for it. */
+static bool brought_to_error(struct check_context *c)
+{
+	int session = kernel_bring(c, VMIG_STATE_RESUMING), fd;
+
+	(void)kernel_set(c, VMIG_STATE_STOP, CHECK_WANT_EITHER, &fd);
+	kernel_close(c, session);
+	return kernel_state(c) == VMIG_STATE_ERROR;
+}
+
+void check_kernel_out_of_error(struct check_context *c)
+{
+	FOR_EACH_STATE(target)
+	{
+		int fd;
+
+		if (!check_has_state(c, target))
+			continue;
+		if (!brought_to_error(c))
+			check_end(c, CHECK_NOT_APPLICABLE, "",
+				  "the device does not go to ERROR when it was given no data");
+		check_did(c, "SET %s in ERROR", check_state_name(target));
+		if (!kernel_set(c, target, CHECK_WANT_ERROR, &fd))
+			check_fail(c, "an error: only a reset leads out of ERROR", "it succeeds");
+		kernel_in_state(c, VMIG_STATE_ERROR);
+		kernel_reset(c);
+	}
+}
+
 void check_kernel_back(struct check_context *c)
 {
 	for (uint32_t to = VMIG_STATE_PRE_COPY; to <= VMIG_STATE_PRE_COPY_P2P; to++)

@@ -81,12 +81,14 @@ int kernel_write_all(struct check_context *c, int fd, const void *data, size_t l
 
 extern void check_kernel_get(struct check_context *c), check_kernel_same(struct check_context *c),
 	check_kernel_error(struct check_context *c), check_kernel_unknown(struct check_context *c),
-	check_kernel_optional(struct check_context *c), check_kernel_back(struct check_context *c);
+	check_kernel_optional(struct check_context *c), check_kernel_back(struct check_context *c),
+	check_kernel_out_of_error(struct check_context *c);
 extern void check_kernel_stop_copy_ends(struct check_context *c),
 	check_kernel_precopy_ends(struct check_context *c),
 	check_kernel_precopy_p2p_ends(struct check_context *c),
 	check_kernel_resuming_ends(struct check_context *c), check_kernel_reset_ends(struct check_context *c);
-extern void check_kernel_drained(struct check_context *c), check_kernel_end(struct check_context *c);
+extern void check_kernel_drained(struct check_context *c), check_kernel_both_zero(struct check_context *c),
+	check_kernel_end(struct check_context *c);
 extern void check_kernel_refused(struct check_context *c), check_kernel_too_little(struct check_context *c);
 extern void check_kernel_log(struct check_context *c), check_kernel_log_twice(struct check_context *c),
 	check_kernel_log_off(struct check_context *c), check_kernel_log_page(struct check_context *c),

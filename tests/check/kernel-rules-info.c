@@ -53,6 +53,22 @@ static int no_info_while_loading(struct kernel_mutant *m, int fd, unsigned long 
 		       : kernel_good_ioctl(m, fd, request, arg);
 }
 
+static int says_zero(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
+{
+	struct vmig_uapi_precopy_info *info = info_of(request, arg);
+	int r = kernel_good_ioctl(m, fd, request, arg);
+
+	if (info && !r)
+		info->initial_bytes = info->dirty_bytes = 0;
+	return r;
+}
+
+/* But not behind data. */
+static ssize_t zero_when_both_are_zero(struct kernel_mutant *m, int fd, void *buf, size_t len, ssize_t r)
+{
+	return r < 0 && errno == ENOMSG && len == 1 ? 0 : r;
+}
+
 /* @n: somebody has opted in. */
 static void note_opt_in(struct kernel_mutant *m, unsigned long request, void *arg)
 {
@@ -89,6 +105,8 @@ const struct kernel_rule kernel_rules_info[] = {
 	{ "info-after-the-end", .ioctl = info_after_the_end },
 	{ "info-is-busy", .ioctl = info_is_busy },
 	{ "no-info-while-loading", .ioctl = no_info_while_loading },
+	{ "info-says-zero", .ioctl = says_zero },
+	{ "zero-when-both-are-zero", .read = zero_when_both_are_zero },
 	{ "reinit-uninvited", .ioctl = reinit_uninvited },
 	{ "flags-as-they-came", .ioctl = flags_as_they_came },
 	{ 0 },

@@ -92,6 +92,27 @@ static int takes_pre_copy(struct kernel_mutant *m, int fd, unsigned long request
 	return target == VMIG_STATE_PRE_COPY_P2P ? 0 : kernel_good_ioctl(m, fd, request, arg);
 }
 
+/* One that goes to ERROR when it was given no data, and leaves it by SET. @n: it is there. */
+static int leaves_error(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
+{
+	struct feature_arg *f = kernel_feature_of(request, arg);
+	uint32_t target = target_of(f);
+	int r;
+
+	if (m->n && kernel_is(f, STATE, GET)) {
+		f->state = (struct vmig_uapi_device_feature_mig_state){ VMIG_STATE_ERROR, -1 };
+		return 0;
+	}
+	if (m->n && target != VMIG_STATE_NONE && target != VMIG_STATE_STOP)
+		return kernel_mutant_error(EINVAL);
+	if (m->n && target == VMIG_STATE_STOP)
+		kernel_good_ioctl(m, fd, VMIG_UAPI_DEVICE_RESET, NULL);
+	r = kernel_good_ioctl(m, fd, request, arg);
+	if (target == VMIG_STATE_STOP || request == VMIG_UAPI_DEVICE_RESET)
+		m->n = r < 0 && m->state == VMIG_STATE_RESUMING && !m->written;
+	return r;
+}
+
 static int goes_back(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
 {
 	uint32_t target = target_of(kernel_feature_of(request, arg));
@@ -111,6 +132,7 @@ const struct kernel_rule kernel_rules_states[] = {
 	{ "unknown-is-odd", .ioctl = unknown_is_odd },
 	{ "takes-p2p", .ioctl = takes_optional, .spec = "nic,state=16K,p2p=off" },
 	{ "takes-pre-copy", .ioctl = takes_pre_copy, .spec = "nic,state=16K,precopy=off" },
+	{ "leaves-error", .ioctl = leaves_error },
 	{ "goes-back", .ioctl = goes_back },
 	{ 0 },
 };

@@ -73,6 +73,22 @@ TEST(devices_without_optional_states_turn_none_red)
 	good("serial,p2p=off,precopy=off", "");
 }
 
+/* It cannot load, so that it meets one check only. */
+TEST(a_device_that_goes_to_error_is_good)
+{
+	struct which which = { NULL, "serial,fault=load:error", CDEV };
+	const struct check_target target = { .open_kernel = open_mutant,
+					     .opaque = &which,
+					     .timeout_ms = TIMEOUT_MS };
+	const struct check *check = check_table;
+	struct check_result result;
+
+	while (strcmp(check->id, "out-of-error-by-reset-only") != 0)
+		check++;
+	check_run(&target, check, &result);
+	ck_assert_msg(result.verdict == CHECK_PASS, "%s: %s", result.did, result.saw);
+}
+
 /* A folder as sysfs has it for a device of group 90. */
 TEST(a_good_device_turns_none_red_by_group)
 {
@@ -113,7 +129,7 @@ TEST(mutants_are_found_by_their_checks_only_4)
 
 HARNESS("check-kernel-mutants", T_SLOW(good_devices_turn_none_red_by_cdev, 120),
 	T_SLOW(devices_without_optional_states_turn_none_red, 120),
-	T_SLOW(a_good_device_turns_none_red_by_group, 120),
+	T_SLOW(a_good_device_turns_none_red_by_group, 120), T(a_device_that_goes_to_error_is_good),
 	T_SLOW(mutants_are_found_by_their_checks_only_1, 120),
 	T_SLOW(mutants_are_found_by_their_checks_only_2, 120),
 	T_SLOW(mutants_are_found_by_their_checks_only_3, 120),
