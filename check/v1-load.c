@@ -119,16 +119,26 @@ void check_v1_restore_live(struct check_context *c)
 /* --- failures ------------------------------------------------------------------------------------- */
 
 /* 0 if the device runs with these data, else what refused them. */
-static int load_bad(struct check_context *c, const struct check_v1_stream *bad)
+static int try_to_run(struct check_context *c, const struct check_v1_stream *bad)
 {
 	int r = check_v1_load(c, bad, CHECK_V1_PLAIN);
 
 	return r ? r : check_v1_ask(c, V1_RUNNING);
 }
 
+/* A refusal says something only of a device that takes what is good. */
+static void save_good(struct check_context *c, struct check_v1_stream *ret)
+{
+	check_v1_save(c, ret);
+	if (!ret->n)
+		check_end(c, CHECK_NOT_APPLICABLE, "", "the device has nothing to save");
+	if (try_to_run(c, ret))
+		check_end(c, CHECK_NOT_APPLICABLE, "", "the device refuses what it has saved, too");
+}
+
 static void must_refuse(struct check_context *c, const struct check_v1_stream *bad, const char *ran)
 {
-	int r = load_bad(c, bad);
+	int r = try_to_run(c, bad);
 	uint32_t is = check_v1_state(c) & V1_BITS;
 
 	if (!r)
@@ -150,8 +160,11 @@ static struct check_v1_stream foreign(struct check_context *c)
 
 void check_v1_foreign(struct check_context *c)
 {
-	const struct check_v1_stream bad = foreign(c);
+	struct check_v1_stream good, bad;
 
+	save_good(c, &good);
+	check_v1_stream_free(&good);
+	bad = foreign(c);
 	must_refuse(c, &bad, "the device runs with what no device has saved");
 }
 
@@ -159,9 +172,7 @@ void check_v1_truncated(struct check_context *c)
 {
 	struct check_v1_stream saved;
 
-	check_v1_save(c, &saved);
-	if (!saved.n)
-		check_end(c, CHECK_NOT_APPLICABLE, "", "the device has nothing to save");
+	save_good(c, &saved);
 	check_did(c, "loaded %zu transactions without the second half of the last", saved.n);
 	saved.sizes[saved.n - 1] /= 2;
 	must_refuse(c, &saved, "the device runs with a part of what was saved");
@@ -189,7 +200,7 @@ void check_v1_reordered(struct check_context *c)
 {
 	struct check_v1_stream saved;
 
-	check_v1_save(c, &saved);
+	save_good(c, &saved);
 	if (saved.n < 2)
 		check_end(c, CHECK_NOT_APPLICABLE, "", "the device saves %zu transactions", saved.n);
 	check_did(c, "loaded the second of %zu transactions before the first", saved.n);
@@ -201,7 +212,7 @@ void check_v1_reordered(struct check_context *c)
 void check_v1_reset_after_failure(struct check_context *c)
 {
 	const struct check_v1_stream bad = foreign(c);
-	int r = load_bad(c, &bad);
+	int r = try_to_run(c, &bad);
 
 	if (!r)
 		check_end(c, CHECK_NOT_APPLICABLE, "", "the device runs with what no device has saved");

@@ -18,10 +18,29 @@ t_models_in_process() {
 		both "model:$spec"
 	done
 }
+# of_v1 DEVICE... : clean, and its migration region is checked, too; SECTIONS are the forms of the data section
+SECTIONS="trapped mapped partitioned"
+of_v1() {
+	clean "$@"
+	json out 'sum(c["id"].startswith("v1-") and c["verdict"] == "pass" for c in x[0]["checks"]) >= 26'
+	json out '{c["verdict"] for c in x[0]["checks"] if c["id"] in ("v1-restore-and-save", "v1-consumed", "v1-other-ways")} == {"pass"}'
+}
 t_models_by_v1() {
-	both v1+model:vgpu,state=64K
-	both v1+model:nic,state=64K,v1=on
-	both v1-no-mmap+model:serial,v1=on
+	local section nic=v1+model:nic,state=64K,v1=on
+	for section in $SECTIONS; do
+		of_v1 $nic,v1-section=$section,v1-size=20K --second $nic,v1-size=20K --dangerous
+		[ $section = trapped ] ||
+			json out '{c["verdict"] for c in x[0]["checks"] if c["id"] in ("v1-restore-mapped", "v1-mapped-data")} == {"pass"}'
+	done
+	of_v1 v1+model:vgpu,state=64K --second v1+model:vgpu,state=64K
+	of_v1 v1+model:accel,state=64K,v1=on
+	of_v1 v1-no-mmap+model:serial,v1=on --second v1+model:serial,v1=on
+}
+t_a_rule_of_v1_is_broken() {
+	expect 1 "$VMIG" check v1+model:nic,state=16K,v1=on,fault=rule:v1-takes-5
+	has out '^  fail +v1-invalid-states '
+	has out '^  fail +v1.bits.invalid +must '
+	refused 2 'with v1=on' "$VMIG" check model:nic,fault=rule:v1-takes-5
 }
 t_by_vfio_user() {
 	serve a nic,state=64K
@@ -37,10 +56,26 @@ t_by_plain_vfio_user() {
 	clean vfio-user:a
 }
 t_v1_by_vfio_user() {
-	serve a nic,state=64K,v1=on
-	clean v1+vfio-user:a
+	local section
+	for section in $SECTIONS; do
+		serve $section nic,state=64K,v1=on,v1-section=$section,v1-size=20K
+		of_v1 v1+vfio-user:$section
+	done
 	serve b vgpu,state=64K
-	clean v1+vfio-user:b
+	of_v1 v1+vfio-user:b --dangerous
+}
+t_v1_by_the_kernels_abi() {
+	local way section n=0
+	for way in ${WAYS:-preload seccomp}; do
+		"$VMIG" run --intercept=$way --quiet --device serial -- true 2>err || continue
+		for section in $SECTIONS; do
+			expect 0 "$VMIG" run --intercept=$way --quiet --device nic,state=64K,v1=on,v1-section=$section,v1-size=20K -- \
+				"$VMIG" check v1+vfio:{} --dangerous --json
+			json out 'sum(c["id"].startswith("v1-") and c["verdict"] == "pass" for c in x[0]["checks"]) >= 26'
+			n=$((n + 1))
+		done
+	done
+	[ $n -gt 0 ] || skip "no way in: $(cat err)"
 }
 # A folder whose device has no group any more, so that it is opened by its character device.
 only_cdev() {
