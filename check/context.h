@@ -125,6 +125,8 @@ extern void check_no_interrupts(struct check_context *c), check_silent_when_load
 	check_precopy_p2p_returns(struct check_context *c);
 extern void check_silent(struct check_context *c), check_works_in_precopy(struct check_context *c),
 	check_log_has_all(struct check_context *c), check_log_clears(struct check_context *c),
+	check_log_has_no_more(struct check_context *c), check_log_reads(struct check_context *c),
+	check_reinit(struct check_context *c),
 	check_works_again(struct check_context *c);
 
 #endif

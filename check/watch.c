@@ -195,3 +195,15 @@ void check_work_resume(struct check_context *c)
 	if (r)
 		check_fail(c, "the device serves its driver", "%s", strerror(-r));
 }
+
+void check_work_stop(struct check_context *c)
+{
+	check_work_pause(c);
+	check_go(c, VMIG_STATE_STOP);
+}
+
+void check_work_run(struct check_context *c)
+{
+	check_go(c, VMIG_STATE_RUNNING);
+	check_work_resume(c);
+}

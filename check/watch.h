@@ -34,6 +34,10 @@ bool check_work_seen(struct check_context *c, struct check_memory *memory);
 void check_work_must(struct check_context *c, struct check_memory *memory);
 void check_work_pause(struct check_context *c);
 void check_work_resume(struct check_context *c);
+/** The driver pauses, and the device goes to STOP. */
+void check_work_stop(struct check_context *c);
+/** And back: it runs, and the driver goes on. */
+void check_work_run(struct check_context *c);
 /** How long it is waited for, in milliseconds. */
 uint32_t check_patience(const struct check_context *c);
 /** How long it is to be watched that does nothing: as long as it took to see that it is at work, and more. */

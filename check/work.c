@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A device at work: what changes in memory is what it has written, while its driver pauses. */
+/* A device at work goes on working where it is to; and what it says when it is set up anew. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "watch.h"
+
+#define PIECE (64u << 10)
 
 void check_works_in_precopy(struct check_context *c)
 {
@@ -21,26 +23,14 @@ void check_works_in_precopy(struct check_context *c)
 	check_memory_done(&memory);
 }
 
-static void stop(struct check_context *c)
-{
-	check_work_pause(c);
-	check_go(c, VMIG_STATE_STOP);
-}
-
-static void run(struct check_context *c)
-{
-	check_go(c, VMIG_STATE_RUNNING);
-	check_work_resume(c);
-}
-
 void check_works_again(struct check_context *c)
 {
 	struct check_memory memory;
 
 	check_work_begin(c, &memory);
 	check_work_must(c, &memory);
-	stop(c);
-	run(c);
+	check_work_stop(c);
+	check_work_run(c);
 	check_did(c, "took a device at work to STOP and to RUNNING again, and watched its memory");
 	if (!check_work_seen(c, &memory))
 		check_fail(c, "the device goes on writing to memory", "nothing within %u ms",
@@ -48,87 +38,64 @@ void check_works_again(struct check_context *c)
 	check_memory_done(&memory);
 }
 
-/* --- the log against what has changed -------------------------------------------------------------- */
+/* --- new initial data ----------------------------------------------------------------------------- */
 
-static uint64_t *bitmap_new(struct check_context *c, const struct check_memory *memory, uint32_t map)
+static struct vmig_precopy sizes(struct check_context *c, struct vmig_session *session)
 {
-	uint64_t *bitmap = calloc((size_t)(memory->maps[map].size / CHECK_PAGE + 63) / 64, 8);
-
-	if (!bitmap)
-		check_end(c, CHECK_ERROR, "", "no memory");
-	return bitmap;
-}
-
-static uint64_t *report(struct check_context *c, const struct check_memory *memory, uint32_t map)
-{
-	uint64_t *bitmap = bitmap_new(c, memory, map);
-	int r = vmig_device_dma_log_report(c->dev, memory->maps[map].iova, memory->maps[map].size, CHECK_PAGE,
-					   bitmap);
+	struct vmig_precopy ret;
+	int r = vmig_session_query_precopy(session, &ret);
 
 	if (r)
-		check_fail(c, "a report", "%s", strerror(-r));
-	return bitmap;
+		check_fail(c, "the sizes can be asked for in PRE_COPY", "%s", strerror(-r));
+	return ret;
 }
 
-/* From here on all that the device writes is logged. In STOP, so that nothing is between the log and the look. */
-static void log_work(struct check_context *c, struct check_memory *memory)
+/* To the end for now. */
+static void drain(struct check_context *c, struct vmig_session *session)
 {
-	struct vmig_range ranges[CHECK_MAPS_MAX];
-	uint64_t page = CHECK_PAGE;
-	int r;
+	struct check_bytes bytes = { 0 };
 
-	check_work_begin(c, memory);
-	check_work_must(c, memory);
-	stop(c);
-	for (uint32_t i = 0; i < memory->n; i++)
-		ranges[i] = (struct vmig_range){ memory->maps[i].iova, memory->maps[i].size };
-	r = vmig_device_dma_log_start(c->dev, &page, ranges, memory->n);
+	check_read(c, session, PIECE, &bytes);
+	free(bytes.data);
+}
+
+static void set_up_again(struct check_context *c)
+{
+	int r = c->target->driver->set_up_again(c->work);
+
 	if (r)
-		check_fail(c, "DMA logging starts", "%s", strerror(-r));
-	check_memory_look(memory);
-	run(c);
-	check_comes_to_change(c, memory);
-	stop(c);
-	if (!check_memory_changed(memory))
-		check_end(c, CHECK_SKIPPED, "", "the device has written nothing since the log was started");
+		check_fail(c, "a device in PRE_COPY serves its driver", "%s", strerror(-r));
 }
 
-void check_log_has_all(struct check_context *c)
+void check_reinit(struct check_context *c)
 {
+	struct vmig_session *session;
 	struct check_memory memory;
+	struct vmig_precopy now;
 
-	log_work(c, &memory);
-	for (uint32_t i = 0; i < memory.n; i++) {
-		uint64_t *bitmap = report(c, &memory, i), n = memory.maps[i].size / CHECK_PAGE;
-
-		check_did(c, "compared a report of %llu pages with what has changed in memory",
-			  (unsigned long long)n);
-		for (uint64_t p = 0; p < n; p++)
-			if (check_page_changed(&memory, i, p * CHECK_PAGE) && !(bitmap[p / 64] >> p % 64 & 1))
-				check_fail(c, "a bit for each page that has changed",
-					   "page %#llx has changed and has none",
-					   (unsigned long long)(memory.maps[i].iova + p * CHECK_PAGE));
-		free(bitmap);
-	}
-	check_memory_done(&memory);
-}
-
-void check_log_clears(struct check_context *c)
-{
-	struct check_memory memory;
-
-	log_work(c, &memory);
-	for (uint32_t i = 0; i < memory.n; i++) {
-		uint64_t n = memory.maps[i].size / CHECK_PAGE, *bitmap;
-
-		free(report(c, &memory, i));
-		check_did(c, "asked for the report of a device in STOP twice");
-		bitmap = report(c, &memory, i);
-		for (uint64_t p = 0; p < n; p++)
-			if (bitmap[p / 64] >> p % 64 & 1)
-				check_fail(c, "no bit in the second report", "one for page %#llx",
-					   (unsigned long long)(memory.maps[i].iova + p * CHECK_PAGE));
-		free(bitmap);
-	}
+	if (!(c->info.has & VMIG_HAS_REINIT))
+		check_end(c, CHECK_NOT_APPLICABLE, "", "the device never has new initial data");
+	if (!c->target->driver->set_up_again)
+		check_end(c, CHECK_SKIPPED, "", "its driver has nothing to change of the device");
+	check_work_begin(c, &memory);
+	check_work_must(c, &memory);
+	session = check_enter(c, VMIG_STATE_PRE_COPY);
+	drain(c, session);
+	(void)sizes(c, session);
+	set_up_again(c);
+	now = sizes(c, session);
+	check_did(c, "set the device up anew in PRE_COPY, and asked for the sizes");
+	if (!(now.flags & VMIG_PRECOPY_REINIT))
+		check_end(c, CHECK_SKIPPED, "", "the device tells of no new initial data then");
+	if (now.dirty_bytes)
+		check_fail(c, "dirty_bytes is reset to zero when new initial data are told of", "%llu",
+			   (unsigned long long)now.dirty_bytes);
+	drain(c, session);
+	now = sizes(c, session);
+	check_did(c, "read the new initial data");
+	if (now.initial_bytes && !(now.flags & VMIG_PRECOPY_REINIT))
+		check_fail(c, "initial_bytes shrinks to zero as it is read", "%llu",
+			   (unsigned long long)now.initial_bytes);
+	vmig_session_close(session);
 	check_memory_done(&memory);
 }

@@ -117,7 +117,7 @@ static bool plan_range(struct image *image, uint64_t *at, uint64_t end)
 }
 
 /* The next run of pages that are set in @bits, from *at on. */
-static bool plan_bits(struct image *image, const uint64_t *bits, uint64_t *at)
+static bool plan_bits(struct image *image, const uint64_t *bits, uint64_t *at, bool initial)
 {
 	uint64_t w = *at / 64, from, to;
 
@@ -131,7 +131,7 @@ static bool plan_bits(struct image *image, const uint64_t *bits, uint64_t *at)
 		;
 	*at = w *
 	      64; /* the bits of this run are cleared now: those that follow it in the word are found next */
-	add_pages(image, from, to, false);
+	add_pages(image, from, to, initial);
 	return true;
 }
 
@@ -197,9 +197,10 @@ static bool plan_next(struct image *image)
 	    plan_range(image, &save->again, save->again_end))
 		return true;
 	if (save->phase == SAVE_RUNNING)
-		return save->round_left && plan_bits(image, image->round, &save->round_at);
+		return save->round_left &&
+		       plan_bits(image, image->round, &save->round_at, save->round_initial);
 	save->round_at = 0;
-	return (save->phase == SAVE_STOPPED && plan_bits(image, image->dirty, &save->round_at)) ||
+	return (save->phase == SAVE_STOPPED && plan_bits(image, image->dirty, &save->round_at, false)) ||
 	       plan_tail(image);
 }
 
@@ -280,26 +281,52 @@ void image_give_back(struct image *image, size_t used)
 
 /* --- sizes ---------------------------------------------------------------------------------- */
 
-static uint64_t count_dirty(const struct image *image)
+/* The pages of the first pass that it has met: of one word. Beyond it everything is initial, changed or not. */
+static uint64_t passed(const struct image *image, uint64_t word)
+{
+	uint64_t whole = image->save.initial / 64;
+
+	if (word != whole)
+		return word < whole ? ~0ull : 0;
+	return (1ull << image->save.initial % 64) - 1;
+}
+
+/* Of the dirty ones, those that count as initial data, or those that do not. */
+static uint64_t count_dirty(const struct image *image, bool initial)
 {
 	const struct image_saver *save = &image->save;
-	uint64_t n = 0, whole = save->initial / 64, rest = save->initial % 64;
+	uint64_t n = 0;
 
-	/* Beyond the first pass everything is initial, changed or not. */
-	for (uint64_t w = 0; w < whole; w++)
-		n += (uint64_t)__builtin_popcountll(image->dirty[w]);
-	if (rest)
-		n += (uint64_t)__builtin_popcountll(image->dirty[whole] & ((1ull << rest) - 1));
+	for (uint64_t w = 0; w < image->n_words; w++) {
+		uint64_t as_initial = save->round_initial ? image->round[w] : 0;
+		uint64_t bits = initial ? as_initial : ~as_initial;
+
+		n += (uint64_t)__builtin_popcountll(image->dirty[w] & bits & passed(image, w));
+	}
 	return n;
 }
 
-static void take_round(struct image *image)
+static void take_round(struct image *image, bool initial)
 {
 	struct image_saver *save = &image->save;
 
-	memcpy(image->round, image->dirty, image->n_words * sizeof(uint64_t));
-	save->round_left = count_dirty(image);
+	save->round_left = 0;
+	for (uint64_t w = 0; w < image->n_words; w++) {
+		image->round[w] = image->dirty[w] & passed(image, w);
+		save->round_left += (uint64_t)__builtin_popcountll(image->round[w]);
+	}
 	save->round_at = 0;
+	save->round_initial = initial;
+}
+
+/* New initial data: dirty is what changes from now on, so what is dirty now belongs to them. */
+static void start_anew(struct image *image)
+{
+	struct image_saver *save = &image->save;
+
+	take_round(image, true);
+	for (unsigned int i = 0; i < save->n; i++)
+		save->plan[(save->first + i) % IMAGE_PLAN].initial = true;
 }
 
 /* What is left, initial and not; frames that are prepared count as what they are. */
@@ -309,9 +336,10 @@ static void sum_up(const struct image *image, struct vmig_precopy *ret)
 
 	*ret = (struct vmig_precopy){ .initial_bytes = save->matched ? 0 : image->match_len };
 	if (!image->late || save->phase != SAVE_RUNNING) {
-		ret->initial_bytes +=
-			(image->n_pages - save->initial + save->again_end - save->again) * IMAGE_PAGE;
-		ret->dirty_bytes = count_dirty(image) * IMAGE_PAGE;
+		ret->initial_bytes += (image->n_pages - save->initial + save->again_end - save->again +
+				       count_dirty(image, true)) *
+				      IMAGE_PAGE;
+		ret->dirty_bytes = count_dirty(image, false) * IMAGE_PAGE;
 	}
 	for (unsigned int i = 0; i < save->n; i++) {
 		const struct image_frame *f = &save->plan[(save->first + i) % IMAGE_PLAN];
@@ -325,11 +353,13 @@ void image_precopy_sizes(struct image *image, struct vmig_precopy *ret)
 	struct image_saver *save = &image->save;
 
 	pthread_mutex_lock(&image->lock);
+	if (save->reinit)
+		start_anew(image);
 	sum_up(image, ret);
 	ret->flags = save->reinit ? VMIG_PRECOPY_REINIT : 0;
 	save->reinit = false;
 	if (!ret->initial_bytes && !save->n && !save->round_left)
-		take_round(image);
+		take_round(image, false);
 	pthread_mutex_unlock(&image->lock);
 }
 

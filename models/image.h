@@ -60,6 +60,7 @@ struct image_saver {
 	bool reinit;               /* not yet told */
 	bool matched;              /* the match data is on its way */
 	uint64_t round_at, round_left;
+	bool round_initial; /* the pages of this round are initial data: what was dirty when they appeared anew */
 	uint64_t number, chain, pages, bytes;
 	struct image_frame plan[IMAGE_PLAN];
 	unsigned int first, n;

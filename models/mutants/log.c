@@ -70,6 +70,30 @@ static int repeats(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uin
 	return r;
 }
 
+static void mark(uint64_t *bitmap, uint64_t page)
+{
+	bitmap[page / 64] |= 1ull << page % 64;
+}
+
+/* And the page behind each. */
+static int marks_neighbours(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	for (uint64_t p = n_pages; !r && mutant_memory(m, false) && p-- > 1;)
+		if (bitmap[(p - 1) / 64] >> (p - 1) % 64 & 1)
+			mark(bitmap, p);
+	return r;
+}
+
+/* All that may be read and not written. */
+static int marks_reads(struct mutant *m, int r, uint64_t page, uint64_t *bitmap, uint64_t n_pages)
+{
+	for (size_t i = 0; !r && i < MUTANT_MAPS_MAX; i++)
+		if (m->maps[i].size && m->maps[i].iova == m->report_iova &&
+		    !(m->maps[i].prot & VMIG_DMA_WRITE))
+			memset(bitmap, 0xff, (size_t)n_pages / 8);
+	return r;
+}
+
 const struct mutant_rule mutant_log_rules[] = {
 	{ "log-page-is-odd", .log_started = page_is_odd },
 	{ "log-starts-twice", .log_started = starts_twice },
@@ -80,6 +104,8 @@ const struct mutant_rule mutant_log_rules[] = {
 	{ "log-reports-nothing", .log_report = reports_nothing },
 	{ "log-clears", .log_report = clears },
 	{ "log-few-ranges", .log_start = few_ranges },
+	{ "log-marks-neighbours", .log_report = marks_neighbours },
+	{ "log-marks-reads", .log_report = marks_reads },
 	{ "log-loses-all", .log_report = loses_all },
 	{ "log-repeats", .log_report = repeats },
 	{ NULL },

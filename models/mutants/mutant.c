@@ -271,6 +271,7 @@ static int log_report(void *p, uint64_t iova, uint64_t length, uint64_t page, ui
 	struct mutant *m = p;
 	int r = told(m, vmig_device_dma_log_report(m->inner, iova, length, page, bitmap), error);
 
+	m->report_iova = iova;
 	return m->rule->log_report ? m->rule->log_report(m, r, page, bitmap, page ? length / page : 0) : r;
 }
 

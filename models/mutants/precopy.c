@@ -38,6 +38,14 @@ static int dirty_at_first(struct mutant_session *s, int r, struct vmig_precopy *
 	return r;
 }
 
+/* One that keeps count of what has changed, though all of it is initial data now. */
+static int reinit_keeps_dirty(struct mutant_session *s, int r, struct vmig_precopy *ret)
+{
+	if (!r && (ret->flags & VMIG_PRECOPY_REINIT))
+		ret->dirty_bytes += 4096;
+	return r;
+}
+
 static ssize_t drained_says_zero(struct mutant_session *s, void *buf, ssize_t got)
 {
 	return got == -ENOMSG ? 0 : got;
@@ -66,6 +74,7 @@ const struct mutant_rule mutant_precopy_rules[] = {
 	{ "initial-zero", .precopy = initial_zero },
 	{ "initial-grows", .precopy = initial_grows },
 	{ "dirty-at-first", .precopy = dirty_at_first },
+	{ "reinit-keeps-dirty", .precopy = reinit_keeps_dirty },
 	{ "drained-says-zero", .read = drained_says_zero },
 	{ "zero-after-both-zero", .read = zero_after_both_zero },
 	{ "no-size-in-stop-copy", .size = no_size_in_stop_copy },

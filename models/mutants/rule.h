@@ -53,6 +53,7 @@ struct mutant {
 	struct vmig_dma maps[MUTANT_MAPS_MAX]; /* that are in this process; size 0: none */
 	int irqs[MUTANT_IRQS_MAX];             /* eventfds; -1: none */
 	uint64_t last_word;                    /* of a report of the log */
+	uint64_t report_iova;                  /* of the report that is asked for */
 	struct mutant_region region;
 };
 

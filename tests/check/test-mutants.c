@@ -9,8 +9,9 @@
 #include "tools/vmig/check-drive.h"
 
 #define SPEC       "nic,state=16K"
-#define SECTION    (8u << 10) /* of v1: a few transactions */
-#define OF_V1      "v1-"      /* how rules of the migration region are called, and checks */
+#define OTHER      "accel,state=16K,log=device" /* reads, too */
+#define SECTION    (8u << 10)                   /* of v1: a few transactions */
+#define OF_V1      "v1-"                        /* how rules of the migration region are called, and checks */
 #define TIMEOUT_MS 120000
 #define LINE_SIZE  1024
 
@@ -54,7 +55,7 @@ static bool meets(const char *name, const char *checks, const struct check *chec
 }
 
 /* @name NULL: a good device; OF_V1: one that is shown by v1. A device of v1 meets the checks of its region. */
-static void judge(const char *name, const char *checks)
+static void judge_on(const char *model, const char *name, const char *checks)
 {
 	const bool v1 = of_v1(name), good = !name || !strcmp(name, OF_V1);
 	char spec[LINE_SIZE];
@@ -70,7 +71,7 @@ static void judge(const char *name, const char *checks)
 		.patience_ms = is_idle(name) ? 3000 : 0,
 	};
 
-	snprintf(spec, sizeof(spec), SPEC "%s%s", good ? "" : ",fault=rule:", good ? "" : name);
+	snprintf(spec, sizeof(spec), "%s%s%s", model, good ? "" : ",fault=rule:", good ? "" : name);
 	for (const struct check *check = check_table; check->id; check++) {
 		if (v1 != !!(check->needs & CHECK_BY_REGION))
 			continue;
@@ -79,8 +80,24 @@ static void judge(const char *name, const char *checks)
 	}
 }
 
+static void judge(const char *name, const char *checks)
+{
+	judge_on(SPEC, name, checks);
+}
+
+static void judge_other(const char *name, const char *checks)
+{
+	judge_on(OTHER, name, checks);
+}
+
+TEST(mutants_of_another_model)
+{
+	judge_rows("model:" OTHER, 0, 1, judge_other);
+}
+
 TEST(a_good_device_turns_none_red)
 {
+	judge_on(OTHER, NULL, "");
 	judge(NULL, "");
 	judge(OF_V1, "");
 }
@@ -96,5 +113,5 @@ TEST(a_good_device_turns_none_red)
 /* clang-format off */
 PART(1) PART(2) PART(3) PART(4) PART(5) PART(6) PART(7) PART(8)
 
-HARNESS("check-mutants", T_SLOW(a_good_device_turns_none_red, 120), T_PART(1), T_PART(2), T_PART(3), T_PART(4), T_PART(5),
+HARNESS("check-mutants", T_SLOW(a_good_device_turns_none_red, 120), T_SLOW(mutants_of_another_model, 120), T_PART(1), T_PART(2), T_PART(3), T_PART(4), T_PART(5),
 	T_PART(6), T_PART(7), T_PART(8))

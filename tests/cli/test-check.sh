@@ -112,8 +112,8 @@ only() {
 	json out "[(c['id'], c['verdict']) for c in x[0]['checks'] if c['verdict'] in ('fail', 'hang', 'error')] == [('$1', 'fail')]"
 }
 t_a_broken_rule_is_found_by_its_check() {
-	expect 1 "$VMIG" check --json model:nic,state=64K,fault=rule:initial-grows --second model:nic,state=64K
-	only initial-bytes-shrink
+	expect 1 "$VMIG" check --json model:nic,state=64K,fault=rule:info-in-stop-copy --second model:nic,state=64K
+	only precopy-info-in-stop-copy
 	refused 2 'no rule of this name' "$VMIG" check model:nic,fault=rule:none
 }
 t_a_broken_rule_is_found_by_vfio_user() {
