@@ -181,7 +181,7 @@ static void put_back(struct check_context *c, struct vmig_device *dev)
 	if (setjmp(c->end))
 		return;
 	if (c->region)
-		(void)check_v1_to_running(c, dev);
+		check_v1_put_back(c);
 	else if (c->info.migration_flags & VMIG_MIGRATION_STOP_COPY)
 		check_to_running(c, dev);
 }
@@ -190,7 +190,7 @@ static void leave(struct check_context *c)
 {
 	if (c->dev)
 		put_back(c, c->dev);
-	if (c->second)
+	if (c->second && !c->region)
 		put_back(c, c->second);
 	if (c->work)
 		c->target->driver->end(c->work);

@@ -155,7 +155,7 @@ const struct check check_table[] = {
 	{ "v1-reserved-bits", { "v1.bits.reserved" }, REGION | CHECK_NEEDS_DANGEROUS,
 	  "a state with a reserved bit set is refused, or is that state", check_v1_reserved_bits },
 	{ "v1-reset-everywhere", { "v1.state.reset" }, REGION,
-	  "a reset leads to _RUNNING from each state", check_v1_reset },
+	  "a reset leads to _RUNNING from each state", check_v1_reset_everywhere },
 	{ "v1-reserved-field", { "v1.reserved" }, REGION,
 	  "the field reserved reads zero, and takes writes without effect", check_v1_reserved },
 	{ "v1-read-only", { "v1.pending.read-only", "v1.offset.read-only" }, REGION,
@@ -209,6 +209,8 @@ const struct check check_table[] = {
 	  "a reset leads out of a failure, to _RUNNING", check_v1_reset_after_failure },
 	{ "v1-no-dma-in-stop", { "v1.bits.stop", "v1.bits.stopped", "v1.arcs.stop-and-copy" }, REGION | CHECK_NEEDS_WORK,
 	  "a stopped device does not write to memory", check_v1_silent },
+	{ "v1-no-interrupt-in-stop", { "v1.bits.stopped" }, REGION | CHECK_NEEDS_WORK,
+	  "a stopped device raises no interrupt", check_v1_no_interrupts },
 	{ "v1-works-in-pre-copy", { "v1.arcs.pre-copy" }, REGION | CHECK_NEEDS_WORK,
 	  "a device in pre-copy writes on to memory", check_v1_works },
 	/* by the kernel's calls alone */

@@ -35,9 +35,13 @@ struct check_v1_buffer check_v1_buffer(struct check_context *c)
 
 uint8_t *check_v1_take(struct check_context *c, struct check_v1_buffer buffer)
 {
-	uint8_t *data = malloc((size_t)buffer.size + 1);
+	uint8_t *data;
 	int r;
 
+	if (buffer.size > CHECK_STREAM_MAX)
+		check_end(c, CHECK_SKIPPED, "", "a transaction has more than %u MiB: too much to keep",
+			  CHECK_STREAM_MAX >> 20);
+	data = malloc((size_t)buffer.size + 1);
 	if (!data)
 		check_end(c, CHECK_ERROR, "", "no memory");
 	r = check_v1_data(c, buffer.offset, data, (size_t)buffer.size);

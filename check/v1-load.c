@@ -123,7 +123,7 @@ static int try_to_run(struct check_context *c, const struct check_v1_stream *bad
 {
 	int r = check_v1_load(c, bad, CHECK_V1_PLAIN);
 
-	return r ? r : check_v1_ask(c, V1_RUNNING);
+	return r ? r : check_v1_ask(c, V1_RUNNING, CHECK_WANT_EITHER);
 }
 
 /* A refusal says something only of a device that takes what is good. */
@@ -217,7 +217,7 @@ void check_v1_reset_after_failure(struct check_context *c)
 	if (!r)
 		check_end(c, CHECK_NOT_APPLICABLE, "", "the device runs with what no device has saved");
 	check_did(c, "reset the device after it had refused data");
-	r = vmig_device_reset(c->dev);
+	r = check_v1_reset(c);
 	if (r)
 		check_fail(c, "a reset", "%s", strerror(-r));
 	check_v1_in(c, V1_RUNNING);

@@ -113,7 +113,7 @@ void check_v1_width(struct check_context *c)
 						!writes  ? " (read)"
 						: !reads ? " (written)"
 							 : "");
-		(void)check_v1_to_running(c, c->dev);
+		(void)check_v1_to_running(c);
 	}
 	if (len)
 		check_observe(c, "an error", "these bytes are taken: %s", taken);

@@ -18,7 +18,7 @@ void check_v1_initial(struct check_context *c)
 	must_have_reset(c);
 	check_v1_bring(c, V1_RUNNING);
 	check_did(c, "reset the device and read device_state");
-	r = vmig_device_reset(c->dev);
+	r = check_v1_reset(c);
 	if (r)
 		check_fail(c, "a reset", "%s", strerror(-r));
 	check_v1_in(c, V1_RUNNING);
@@ -80,7 +80,7 @@ static void try_arc(struct check_context *c, uint32_t from, uint32_t to)
 	check_v1_bring(c, from);
 	if (from == V1_SAVING)
 		check_v1_iterate(c, SIZE_MAX, NULL);
-	if (check_v1_ask(c, to))
+	if (check_v1_ask(c, to, CHECK_WANT_EITHER))
 		refused(c, from, to);
 	else
 		check_v1_in(c, to);
@@ -108,7 +108,7 @@ static void must_be_refused(struct check_context *c, uint32_t from, uint32_t val
 	check_did(c, "wrote %u in %s", value, check_v1_name(from));
 	check_v1_bring(c, from);
 	snprintf(expected, sizeof(expected), "%u is refused", value);
-	if (!check_v1_ask(c, value))
+	if (!check_v1_ask(c, value, CHECK_WANT_ERROR))
 		check_fail(c, expected, "the write succeeds, and device_state is %#x then",
 			   check_v1_state(c));
 	refused(c, from, value);
@@ -128,7 +128,7 @@ void check_v1_error(struct check_context *c)
 
 	check_v1_bring(c, V1_RUNNING);
 	check_did(c, "wrote 6 in _RUNNING");
-	if (check_v1_ask(c, V1_ERROR)) {
+	if (check_v1_ask(c, V1_ERROR, CHECK_WANT_EITHER)) {
 		refused(c, V1_RUNNING, V1_ERROR);
 		return;
 	}
@@ -157,7 +157,7 @@ void check_v1_reserved_bits(struct check_context *c)
 	}
 }
 
-void check_v1_reset(struct check_context *c)
+void check_v1_reset_everywhere(struct check_context *c)
 {
 	must_have_reset(c);
 	for (uint32_t from = 0; from <= V1_RESUMING; from++) {
@@ -166,7 +166,7 @@ void check_v1_reset(struct check_context *c)
 
 		check_v1_bring(c, from);
 		check_did(c, "reset the device in %s", check_v1_name(from));
-		r = vmig_device_reset(c->dev);
+		r = check_v1_reset(c);
 		if (r)
 			check_observe(c, "a reset in each state", "%s in %s", strerror(-r),
 				      check_v1_name(from));

@@ -85,18 +85,75 @@ uint32_t check_v1_state(struct check_context *c)
 
 /* --- states --------------------------------------------------------------------------------------- */
 
-static int ask(struct vmig_device *dev, uint32_t bits)
+/* For the report's graph, which is of v2. */
+static uint32_t as_v2(uint32_t bits)
 {
-	uint32_t state = 0;
-	int r = get(dev, V1_DEVICE_STATE, &state, sizeof(state));
+	static const uint32_t states[V1_BITS + 1] = {
+		[V1_STOP] = VMIG_STATE_STOP,         [V1_RUNNING] = VMIG_STATE_RUNNING,
+		[V1_SAVING] = VMIG_STATE_STOP_COPY,  [V1_PRE_COPY] = VMIG_STATE_PRE_COPY,
+		[V1_RESUMING] = VMIG_STATE_RESUMING, [5] = VMIG_STATE_NONE,
+		[V1_ERROR] = VMIG_STATE_ERROR,       [7] = VMIG_STATE_NONE,
+	};
 
-	state = (state & ~V1_BITS) | bits;
-	return r ? r : put(dev, V1_DEVICE_STATE, &state, sizeof(state));
+	return states[bits & V1_BITS];
 }
 
-int check_v1_ask(struct check_context *c, uint32_t bits)
+static int state_of(struct vmig_device *dev, uint32_t *ret)
 {
-	return ask(c->dev, bits);
+	*ret = 0;
+	return get(dev, V1_DEVICE_STATE, ret, sizeof(*ret));
+}
+
+/* What is no state of v2's is not in the graph. */
+static struct check_arc *begin(struct check_context *c, uint32_t from, uint32_t to)
+{
+	struct check_arc *arc;
+
+	if (as_v2(from) == VMIG_STATE_NONE || as_v2(to) == VMIG_STATE_NONE)
+		return NULL;
+	arc = check_arc_begin(c, as_v2(to));
+	arc->from = as_v2(from);
+	arc->second = c->second;
+	return arc;
+}
+
+static void end(struct check_context *c, struct check_arc *arc, enum check_want want, int r)
+{
+	uint32_t state;
+
+	if (!arc)
+		return;
+	arc->ns = check_now_ns() - c->begun_ns - arc->at_ns;
+	check_arc_end(c, arc, want, r, state_of(c->dev, &state) ? VMIG_STATE_NONE : as_v2(state));
+}
+
+int check_v1_ask(struct check_context *c, uint32_t bits, enum check_want want)
+{
+	struct check_arc *arc;
+	uint32_t state;
+	int r = state_of(c->dev, &state);
+
+	if (r)
+		return r;
+	arc = begin(c, state, bits);
+	state = (state & ~V1_BITS) | bits;
+	r = put(c->dev, V1_DEVICE_STATE, &state, sizeof(state));
+	end(c, arc, want, r);
+	return r;
+}
+
+int check_v1_reset(struct check_context *c)
+{
+	struct check_arc *arc;
+	uint32_t state;
+	int r = state_of(c->dev, &state);
+
+	arc = begin(c, r ? 5 : state, V1_RUNNING);
+	if (arc)
+		arc->reset = true;
+	r = vmig_device_reset(c->dev);
+	end(c, arc, CHECK_WANT_EITHER, r);
+	return r;
 }
 
 void check_v1_in(struct check_context *c, uint32_t bits)
@@ -113,7 +170,7 @@ void check_v1_go(struct check_context *c, uint32_t bits)
 {
 	uint32_t from = check_v1_state(c);
 	char expected[64];
-	int r = ask(c->dev, bits);
+	int r = check_v1_ask(c, bits, CHECK_WANT_SUCCESS);
 
 	snprintf(expected, sizeof(expected), "%s to %s succeeds", check_v1_name(from), check_v1_name(bits));
 	if (r)
@@ -123,25 +180,38 @@ void check_v1_go(struct check_context *c, uint32_t bits)
 
 static bool runs(struct vmig_device *dev)
 {
-	uint32_t state = 0;
+	uint32_t state;
 
-	return !get(dev, V1_DEVICE_STATE, &state, sizeof(state)) && (state & V1_BITS) == V1_RUNNING;
+	return !state_of(dev, &state) && (state & V1_BITS) == V1_RUNNING;
 }
 
-bool check_v1_to_running(struct check_context *c, struct vmig_device *dev)
+bool check_v1_to_running(struct check_context *c)
 {
-	uint32_t state = 0;
+	uint32_t state;
 
-	if (runs(dev))
+	if (runs(c->dev))
 		return true;
-	(void)get(dev, V1_DEVICE_STATE, &state, sizeof(state));
 	/* What is half loaded must not run. */
-	if (!(state & V1_RESUMING) && !ask(dev, V1_RUNNING) && runs(dev))
+	if (!state_of(c->dev, &state) && !(state & V1_RESUMING) &&
+	    !check_v1_ask(c, V1_RUNNING, CHECK_WANT_EITHER) && runs(c->dev))
 		return true;
-	if (vmig_device_reset(dev))
+	if (check_v1_reset(c))
 		return false;
 	/* A reset that leaves the register where it is (libvfio-user) is for a write to make good. */
-	return runs(dev) || (!ask(dev, V1_RUNNING) && runs(dev));
+	return runs(c->dev) || (!check_v1_ask(c, V1_RUNNING, CHECK_WANT_EITHER) && runs(c->dev));
+}
+
+void check_v1_put_back(struct check_context *c)
+{
+	struct vmig_device *first = c->second;
+
+	(void)check_v1_to_running(c);
+	if (!first)
+		return;
+	/* The second one was c->dev. */
+	c->second = c->dev;
+	c->dev = first;
+	(void)check_v1_to_running(c);
 }
 
 void check_v1_reopen(struct check_context *c)
@@ -161,12 +231,12 @@ static bool as_new_user(struct check_context *c)
 	if (c->work)
 		return false;
 	check_v1_reopen(c);
-	return check_v1_to_running(c, c->dev);
+	return check_v1_to_running(c);
 }
 
 void check_v1_bring(struct check_context *c, uint32_t bits)
 {
-	if (!check_v1_to_running(c, c->dev) && !as_new_user(c))
+	if (!check_v1_to_running(c) && !as_new_user(c))
 		check_end(c, CHECK_ERROR, "the device can be brought to _RUNNING", "it cannot, from %s",
 			  check_v1_name(check_v1_state(c)));
 	if (bits != V1_RUNNING)

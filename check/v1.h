@@ -46,13 +46,16 @@ uint64_t check_v1_read(struct check_context *c, uint32_t offset);
 /** device_state with its reserved bits. */
 uint32_t check_v1_state(struct check_context *c);
 /** Ask for @bits, by a read-modify-write: 0 or what the write failed with. */
-int check_v1_ask(struct check_context *c, uint32_t bits);
+int check_v1_ask(struct check_context *c, uint32_t bits, enum check_want want);
+int check_v1_reset(struct check_context *c);
 /** The device is in @bits, or the check fails. */
 void check_v1_in(struct check_context *c, uint32_t bits);
 /** A transition that must succeed. */
 void check_v1_go(struct check_context *c, uint32_t bits);
 /** By whatever way: the device is in _RUNNING. False: it cannot be brought there. */
-bool check_v1_to_running(struct check_context *c, struct vmig_device *dev);
+bool check_v1_to_running(struct check_context *c);
+/** All devices that were opened are, if they can be. */
+void check_v1_put_back(struct check_context *c);
 /** @bits from _RUNNING, by the way of the diagram. */
 void check_v1_bring(struct check_context *c, uint32_t bits);
 
@@ -101,7 +104,7 @@ extern void check_v1_region(struct check_context *c), check_v1_initial(struct ch
 	check_v1_new_user(struct check_context *c), check_v1_arcs(struct check_context *c),
 	check_v1_other_arcs(struct check_context *c), check_v1_invalid(struct check_context *c),
 	check_v1_error(struct check_context *c), check_v1_reserved_bits(struct check_context *c),
-	check_v1_reset(struct check_context *c), check_v1_reserved(struct check_context *c),
+	check_v1_reset_everywhere(struct check_context *c), check_v1_reserved(struct check_context *c),
 	check_v1_read_only(struct check_context *c), check_v1_width(struct check_context *c),
 	check_v1_offset(struct check_context *c), check_v1_aligned(struct check_context *c);
 extern void check_v1_ends(struct check_context *c), check_v1_pre_copy(struct check_context *c),
@@ -114,6 +117,7 @@ extern void check_v1_restore(struct check_context *c), check_v1_restore_same(str
 	check_v1_consumed(struct check_context *c), check_v1_foreign(struct check_context *c),
 	check_v1_truncated(struct check_context *c), check_v1_reordered(struct check_context *c),
 	check_v1_second(struct check_context *c), check_v1_reset_after_failure(struct check_context *c);
-extern void check_v1_silent(struct check_context *c), check_v1_works(struct check_context *c);
+extern void check_v1_silent(struct check_context *c), check_v1_no_interrupts(struct check_context *c),
+	check_v1_works(struct check_context *c);
 
 #endif

@@ -142,6 +142,13 @@ static int writes_in_stop(struct mutant *m, uint64_t offset, void *buf, size_t l
 	return mutant_v1_read(m, offset, buf, len);
 }
 
+static int interrupts_in_stop(struct mutant *m, uint64_t offset, void *buf, size_t len)
+{
+	if (offset == V1_DEVICE_STATE && mutant_v1_state(m) == V1_STOP)
+		mutant_interrupt(m);
+	return mutant_v1_read(m, offset, buf, len);
+}
+
 static int idle_in_pre_copy(struct mutant *m, uint64_t offset, const void *buf, size_t len)
 {
 	if (mutant_v1_asked(offset, buf, len) == V1_PRE_COPY)
@@ -163,6 +170,7 @@ const struct mutant_rule mutant_region_rules[] = {
 	{ "v1-reset-keeps-pre-copy", .v1_write = notes_pre_copy, .reset = reset_keeps_pre_copy },
 	{ "v1-keeps-state", .open = find_state, .close = keep_state },
 	{ "v1-writes-in-stop", .v1_read = writes_in_stop },
+	{ "v1-interrupts-in-stop", .v1_read = interrupts_in_stop },
 	{ "v1-idle-in-pre-copy", .v1_write = idle_in_pre_copy },
 	{ NULL },
 };

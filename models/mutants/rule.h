@@ -131,6 +131,8 @@ uint32_t mutant_v1_state(struct mutant *m);
 int mutant_v1_go(struct mutant *m, uint32_t state);
 /** The queues of a nic are disabled: it does no DMA any more. */
 void mutant_idle(struct mutant *m);
+/** All interrupts are raised. */
+void mutant_interrupt(struct mutant *m);
 
 /* session.c */
 int mutant_session_start(struct mutant *m, struct vmig_session *inner, bool loads,

@@ -11,7 +11,7 @@ static void write_to(uint8_t *memory)
 		memory[0]++;
 }
 
-static void interrupt(struct mutant *m)
+void mutant_interrupt(struct mutant *m)
 {
 	uint64_t one = 1;
 
@@ -31,13 +31,13 @@ static void writes_in_stop(struct mutant *m, uint32_t *state)
 static void interrupts_in_stop(struct mutant *m, uint32_t *state)
 {
 	if (*state == VMIG_STATE_STOP && !m->loaded)
-		interrupt(m);
+		mutant_interrupt(m);
 }
 
 static void interrupts_in_stop_copy(struct mutant *m, uint32_t *state)
 {
 	if (*state == VMIG_STATE_STOP_COPY)
-		interrupt(m);
+		mutant_interrupt(m);
 }
 
 static void writes_when_loaded(struct mutant *m, uint32_t *state)
@@ -49,7 +49,7 @@ static void writes_when_loaded(struct mutant *m, uint32_t *state)
 static void interrupts_when_loaded(struct mutant *m, uint32_t *state)
 {
 	if (*state == VMIG_STATE_STOP && m->loaded)
-		interrupt(m);
+		mutant_interrupt(m);
 }
 
 /* --- peer-to-peer DMA ---------------------------------------------------------------------------- */
@@ -79,7 +79,7 @@ static void memory_dma_in_p2p(struct mutant *m, uint32_t *state)
 	if (*state != VMIG_STATE_RUNNING_P2P && *state != VMIG_STATE_PRE_COPY_P2P)
 		return;
 	write_to(mutant_memory(m, false));
-	interrupt(m);
+	mutant_interrupt(m);
 }
 
 /* --- RUNNING and PRE_COPY ------------------------------------------------------------------------ */
