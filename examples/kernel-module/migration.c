@@ -10,6 +10,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -65,7 +66,8 @@ enum session_phase {
  */
 struct sample_session {
 	struct file *filp;
-	struct mutex lock; /* of all below */
+	wait_queue_head_t changed; /* there may be more to read */
+	struct mutex lock;         /* of all below */
 	enum session_phase phase;
 	struct sample_stream stream;
 	size_t len; /* of the stream: what can be read by now, or what was written */
@@ -134,9 +136,7 @@ static long session_ioctl(struct file *filp, unsigned int cmd, unsigned long arg
 	if (info.argsz < minsz)
 		return -EINVAL;
 	mutex_lock(&session->lock);
-	if (session->phase == ENDED)
-		ret = -ENODEV;
-	else if (session->phase != IN_PRE_COPY)
+	if (session->phase != IN_PRE_COPY)
 		ret = -EINVAL;
 	/* Each field is ours to set: what the caller had in them must not come back. */
 	info.flags = 0;
@@ -146,6 +146,20 @@ static long session_ioctl(struct file *filp, unsigned int cmd, unsigned long arg
 	if (!ret && copy_to_user((void __user *)arg, &info, minsz))
 		ret = -EFAULT;
 	return ret;
+}
+
+/* So that a user can wait where read() says ENOMSG. The end of the stream and an error are to be read, too. */
+static __poll_t session_poll(struct file *filp, struct poll_table_struct *wait)
+{
+	struct sample_session *session = filp->private_data;
+	__poll_t ready = 0;
+
+	poll_wait(filp, &session->changed, wait);
+	mutex_lock(&session->lock);
+	if (session->phase != IN_PRE_COPY || session->pos < session->len)
+		ready = session->phase == IN_RESUMING ? EPOLLOUT | EPOLLWRNORM : EPOLLIN | EPOLLRDNORM;
+	mutex_unlock(&session->lock);
+	return ready;
 }
 
 static int session_release(struct inode *inode, struct file *filp)
@@ -158,6 +172,7 @@ static const struct file_operations session_fops = {
 	.owner = THIS_MODULE,
 	.read = session_read,
 	.write = session_write,
+	.poll = session_poll,
 	.unlocked_ioctl = session_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.release = session_release,
@@ -178,6 +193,7 @@ static struct sample_session *session_new(enum session_phase phase)
 		return ERR_CAST(error);
 	}
 	stream_open(session->filp->f_inode, session->filp); /* no offset, no seek */
+	init_waitqueue_head(&session->changed);
 	mutex_init(&session->lock);
 	session->phase = phase;
 	if (phase != IN_RESUMING) {
@@ -199,6 +215,7 @@ static void sample_end_session(struct sample *sample)
 	mutex_lock(&session->lock);
 	session->phase = ENDED;
 	mutex_unlock(&session->lock);
+	wake_up_poll(&session->changed, EPOLLIN | EPOLLRDNORM);
 	fput(session->filp);
 	sample->session = NULL;
 }
@@ -214,6 +231,7 @@ static void sample_save(struct sample *sample)
 	session->stream.crc = stream_crc(&session->stream);
 	session->len = sizeof(session->stream);
 	mutex_unlock(&session->lock);
+	wake_up_poll(&session->changed, EPOLLIN | EPOLLRDNORM);
 }
 
 /* All or nothing: the registers change only when everything is known to be right. */
