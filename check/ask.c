@@ -40,8 +40,7 @@ static enum check_came came(const struct check_arc *arc, enum check_want want)
 	return want != CHECK_WANT_ERROR && arc->then == arc->to ? CHECK_CAME_OK : CHECK_CAME_WRONG;
 }
 
-/* When it came back. */
-static void stop_clock(const struct check_context *c, struct check_arc *arc)
+void check_arc_back(const struct check_context *c, struct check_arc *arc)
 {
 	arc->ns = check_now_ns() - c->begun_ns - arc->at_ns;
 }
@@ -49,7 +48,7 @@ static void stop_clock(const struct check_context *c, struct check_arc *arc)
 void check_arc_end(struct check_context *c, struct check_arc *arc, enum check_want want, int r, uint32_t then)
 {
 	if (!arc->ns)
-		stop_clock(c, arc);
+		check_arc_back(c, arc);
 	arc->error = r < 0 ? r : 0;
 	arc->then = then;
 	arc->came = came(arc, want);
@@ -71,7 +70,7 @@ static void end_of(struct check_context *c, struct vmig_device *dev, struct chec
 {
 	uint32_t then;
 
-	stop_clock(c, arc);
+	check_arc_back(c, arc);
 	if (vmig_device_query_state(dev, &then))
 		then = VMIG_STATE_NONE;
 	check_arc_end(c, arc, want, r, then);

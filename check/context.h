@@ -66,6 +66,8 @@ void check_was_wrong(struct check_context *c, enum check_came if_came);
 
 /** From c->at to @to (or by a reset). Never fails. */
 struct check_arc *check_arc_begin(struct check_context *c, uint32_t to);
+/** It has come back: what is asked thereafter is not part of its time. */
+void check_arc_back(const struct check_context *c, struct check_arc *arc);
 /** It has returned 0 or a negative errno, and the device is in @then now. */
 void check_arc_end(struct check_context *c, struct check_arc *arc, enum check_want want, int r,
 		   uint32_t then);

@@ -124,7 +124,7 @@ static void end_arc(struct check_context *c, struct check_arc *arc, enum check_w
 {
 	struct vmig_uapi_device_feature_mig_state m;
 
-	arc->ns = check_now_ns() - c->begun_ns - arc->at_ns;
+	check_arc_back(c, arc);
 	check_arc_end(c, arc, want, r, kernel_get(c, &m) ? VMIG_STATE_NONE : m.device_state);
 }
 

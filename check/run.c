@@ -272,11 +272,10 @@ static void wait_for(pid_t pid, int *ret_status)
 }
 
 /* Until its end. @left is what it has left by then. */
-static void watch(const struct check_target *target, pid_t pid, int fd, const struct check_result *left,
-		  struct check_result *ret)
+static void watch(const struct check_target *target, pid_t pid, int fd, uint64_t begun_ns,
+		  const struct check_result *left, struct check_result *ret)
 {
 	int timeout = (int)(target->timeout_ms ? target->timeout_ms : DEFAULT_TIMEOUT_MS), status = 0;
-	uint64_t begun_ns = check_now_ns();
 	bool in_time = comes(fd, timeout), done, lost = false;
 	char byte;
 
@@ -315,7 +314,7 @@ static void run_in_child(const struct check_target *target, const struct check *
 	if (pid < 0)
 		snprintf(ret->saw, sizeof(ret->saw), "fork: %s", strerror(errno));
 	else
-		watch(target, pid, fds[0], left, ret);
+		watch(target, pid, fds[0], begun_ns, left, ret);
 	close(fds[0]);
 }
 

@@ -254,11 +254,33 @@ int vu_feature(struct vu *vu, uint32_t argsz, uint32_t flags, const void *data, 
 	return vu_call(vu, VU_FEATURE, &b);
 }
 
-int vu_set_state(struct vu *vu, uint32_t state)
+/* For the report: where it is now. */
+static void end_arc(struct vu *vu, struct check_arc *arc, enum check_want want, int r)
+{
+	check_arc_back(vu->c, arc);
+	check_arc_end(vu->c, arc, want, r,
+		      vu_feature(vu, 16, VU_GET | VU_STATE, NULL, 0) ? VMIG_STATE_NONE : vu_u32(vu, 8));
+}
+
+int vu_set_state(struct vu *vu, uint32_t state, enum check_want want)
 {
 	const uint32_t data[2] = { state, ~0u };
+	struct check_arc *arc = check_arc_begin(vu->c, state);
+	int r = vu_feature(vu, 16, VU_SET | VU_STATE, data, sizeof(data));
 
-	return vu_feature(vu, 16, VU_SET | VU_STATE, data, sizeof(data));
+	end_arc(vu, arc, want, r);
+	return r;
+}
+
+static int reset(struct vu *vu)
+{
+	struct check_arc *arc = check_arc_begin(vu->c, VMIG_STATE_RUNNING);
+	int r;
+
+	arc->reset = true;
+	r = vu_call(vu, VU_RESET, NULL);
+	end_arc(vu, arc, CHECK_WANT_EITHER, r);
+	return r;
 }
 
 uint32_t vu_state(struct vu *vu)
@@ -267,12 +289,13 @@ uint32_t vu_state(struct vu *vu)
 
 	if (r)
 		check_fail(vu->c, "the state can be asked for at any time", "%s", strerror(-r));
-	return vu_u32(vu, 8);
+	vu->c->at = vu_u32(vu, 8);
+	return vu->c->at;
 }
 
 void vu_enter(struct vu *vu, uint32_t state)
 {
-	int r = vu_set_state(vu, state);
+	int r = vu_set_state(vu, state, CHECK_WANT_SUCCESS);
 	uint32_t now;
 	char expected[64];
 
@@ -302,10 +325,12 @@ void vu_to_running(struct vu *vu)
 
 	if (state == VMIG_STATE_RUNNING)
 		return;
-	if (state == VMIG_STATE_ERROR || state == VMIG_STATE_RESUMING || vu_set_state(vu, VMIG_STATE_RUNNING))
-		r = vu_call(vu, VU_RESET, NULL);
+	if (state == VMIG_STATE_ERROR || state == VMIG_STATE_RESUMING ||
+	    vu_set_state(vu, VMIG_STATE_RUNNING, CHECK_WANT_EITHER))
+		r = reset(vu);
 	if (!r && vu_state(vu) != VMIG_STATE_RUNNING)
-		r = vu_set_state(vu, VMIG_STATE_RUNNING); /* a reset that leaves the machine where it is */
+		r = vu_set_state(vu, VMIG_STATE_RUNNING,
+				 CHECK_WANT_EITHER); /* a reset that leaves the machine where it is */
 	if (r)
 		check_end(vu->c, CHECK_ERROR, "the device comes back to RUNNING", "%s", strerror(-r));
 }

@@ -161,7 +161,7 @@ int vu_region_write(struct vu *vu, uint32_t region, uint64_t offset, const void 
 void vu_needs_pci(struct vu *vu);
 /** DEVICE_FEATURE with @len bytes of data. */
 int vu_feature(struct vu *vu, uint32_t argsz, uint32_t flags, const void *data, size_t len);
-int vu_set_state(struct vu *vu, uint32_t state);
+int vu_set_state(struct vu *vu, uint32_t state, enum check_want want);
 uint32_t vu_state(struct vu *vu);
 /** A transition that must succeed. */
 void vu_enter(struct vu *vu, uint32_t state);
