@@ -131,10 +131,19 @@ static void arrives(struct check_user *u, struct user_device *d)
 	d->holds_nothing = false;
 }
 
+void user_source_runs(struct check_user *u, struct user_device *d)
+{
+	if (!d->owes || d->was_reset)
+		return;
+	d->owes = false;
+	user_keeps(u, USER_KEEPS_SOURCE);
+}
+
 void user_runs(struct check_user *u, struct user_device *d)
 {
 	enum user_load load = d->load;
 
+	user_source_runs(u, d);
 	d->unread_at = 0;
 	d->load = USER_LOAD_NONE;
 	switch (load) {
@@ -181,7 +190,7 @@ void user_saving_stops(struct check_user *u, struct user_device *d, uint32_t fro
 {
 	const struct user_session *s = user_session(d);
 
-	if (!s || !user_saves_in(from))
+	if (!s || !user_saves_in(from) || s->unsure)
 		return;
 	user_keeps(u, USER_LEAVES_AT_ZERO);
 	if (!s->asked)
@@ -290,9 +299,11 @@ void user_data_sizes(struct check_user *u, struct user_device *d)
 			    "PRECOPY_INFO was asked in %s", user_state_name(d->state));
 	if (u->call->result < 0) {
 		u->sum.n_failures++;
+		s->unsure = true;
 		return;
 	}
 	s->asked = true;
+	s->unsure = false;
 	s->initial_left = u->call->v[0];
 }
 

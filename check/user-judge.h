@@ -79,7 +79,7 @@ struct user_session {
 	bool failed; /* a call on it, or an arc of it */
 	uint64_t bytes, digest;
 	uint64_t initial_left; /* of initial_bytes, as far as the user has asked */
-	bool asked;
+	bool asked, unsure; /* unsure: the answer was a failure */
 	uint32_t stream; /* of what is saved: which of the streams; USER_SAVED: none */
 	uint64_t began_at, drained_at;
 };
@@ -192,6 +192,8 @@ void user_load_fails(struct check_user *u, struct user_device *d, bool began);
 /** A load has failed: what was to arrive is its source's to keep. */
 void user_lost(struct check_user *u);
 void user_save_fails(struct check_user *u, struct user_device *d);
+/** A device is in RUNNING again, by its user's will. */
+void user_source_runs(struct check_user *u, struct user_device *d);
 void user_data_read(struct check_user *u, struct user_device *d);
 void user_data_written(struct check_user *u, struct user_device *d);
 void user_data_sizes(struct check_user *u, struct user_device *d);

@@ -167,6 +167,7 @@ static void moved(struct check_user *u, struct user_device *d, uint32_t to)
 	if ((to & MASK) == RUNNING) {
 		v->unread_at = 0;
 		d->save_failed = false;
+		user_source_runs(u, d);
 	}
 	v->state = to;
 	d->state = to & RUNNING ? VMIG_STATE_RUNNING : VMIG_STATE_STOP;

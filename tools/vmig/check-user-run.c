@@ -86,6 +86,15 @@ static void on_call(void *opaque, uint64_t number, const struct vmig_kabi_call *
 	check_user_call(opaque, number, call);
 }
 
+static const char *trace_name(const struct user_report *report, const struct user_scenario *scenario)
+{
+	char *name = NULL;
+
+	return asprintf(&name, "%s.%u", report->o->trace, (unsigned int)(scenario - report->scenarios)) < 0
+		       ? NULL
+		       : name;
+}
+
 /* In the process of the scenario. */
 __attribute__((noreturn)) static void play(const struct user_report *report,
 					   const struct user_scenario *scenario, struct shared *shared)
@@ -99,6 +108,8 @@ __attribute__((noreturn)) static void play(const struct user_report *report,
 	if (r)
 		_exit(tool_fail(VMIG_NOT_DONE, "%s", strerror(-r)));
 	tool_say_begin("check", false, true);
+	if (o.trace && report->n_scenarios > 1)
+		o.trace = trace_name(report, scenario);
 	/* Every access of a region is to be seen. */
 	o.no_mmap = true;
 	setenv("VMIG_CHECK_SCENARIO", scenario->name, 1);

@@ -25,7 +25,7 @@ KERNEL = os.environ.get("GUEST", f"{TOP}/build/tests/peers/guest-nic")
 started = []  # every process group, for the end
 
 
-def start(words, log, env, nobody):
+def start(words, log, env, nobody, keep=()):
     """A process in a group of its own, whose number is its pid. It ends when this one does, however that comes about."""
     def prepare():
         if nobody and not os.getuid():
@@ -35,7 +35,7 @@ def start(words, log, env, nobody):
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True,
-                               preexec_fn=prepare)
+                               preexec_fn=prepare, pass_fds=keep)
     started.append(process)
     return process
 
@@ -72,7 +72,7 @@ class Vm:
         self.log = open(f"{self.at}.log", "wb")
         self.servers = []
         self.devices = [self._device_spec(n, incoming) for n in range(cell.devices)]
-        self.process = start(self._words(incoming), self.log, self.env, cell.nobody)
+        self.process = start(self._words(incoming), self.log, self.env, cell.nobody, self._keep())
 
     def connect(self):
         # QEMU waits for somebody at the serial line, so that no word of the guest's is lost; then it answers.
@@ -125,6 +125,10 @@ class Vm:
             words += ["-device", self._qemu_device(n)]
         words += ["-sandbox", "on"] if cell.sandbox else []
         return words + (["-incoming", "defer"] if incoming else []) + (["-S"] if incoming and not cell.at_once else [])
+
+    def _keep(self):
+        """Descriptors of ours that it is to have."""
+        return ()
 
     def _words(self, incoming):
         cell = self.cell

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""user [--write-golden] [QEMU...] : what `vmig check --user` says of unmodified QEMUs, compared with
+tests/peers/golden/user-qemu-NAME.txt. A golden file has the version that it is about: another one fails, and says how to
+renew it. TAP lines."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from main import cannot_be_had
+from vm import TOP, VMIG
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+GOLDEN = f"{TOP}/tests/peers/golden"
+NIC = ["nic,state=1M,dirty-rate=1M/s", "nic,state=1M"]
+# Nothing can be mapped, so QEMU reads the section of v1 by 8 bytes, each a call that is stopped.
+NIC_V1 = ["nic,state=64K,dirty-rate=0,v1=on", "nic,state=64K,v1=on"]
+SOURCE = ["source:RUNNING>PRE_COPY:EIO", "source:PRE_COPY>PRE_COPY_P2P:EIO", "source:PRE_COPY_P2P>STOP_COPY:error",
+          "source:read:EIO"]
+DESTINATION = ["destination:write:EIO", "destination:load:EINVAL"]
+V2 = [("container", NIC, ["none", *SOURCE, "source:precopy-info:EIO", *DESTINATION, "destination:RESUMING>STOP:error"]),
+      ("iommufd", NIC, ["none", "destination:load:EINVAL"])]
+# How far the other side has come when one fails is chance: of a run with a failure only the rules about that are listed as kept.
+REACTIONS = {"heeds-a-failure", "resets-from-error", "returns-without-a-reset", "aborts-a-load-by-reset", "uses-no-failed-load",
+             "keeps-the-source", "v1-asks-after-failure", "v1-resets-from-error", "v1-ends-on-error"}
+RUNS = {"7.2": [("container", NIC_V1, ["none", *SOURCE, *DESTINATION])], "10": V2, "11": V2}
+
+
+def version_of(qemu):
+    return subprocess.run([f"{TOP}/lab/qemu", "version", qemu], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def judge(qemu, iommu, devices, fails, folder):
+    """The report, and what QEMU has said in each scenario."""
+    said = f"{folder}/said"
+    open(said, "w", encoding="utf-8").close()
+    command = ["python3", f"{HERE}/judged.py", qemu, "{0}", "{1}"] + (["{iommufd}", "{cdev0}", "{cdev1}"] if iommu == "iommufd" else [])
+    words = [VMIG, "check", "--user", "--json", "--timeout", "120s", "--device", *devices]
+    words += [word for fail in fails for word in ("--fail", fail)] + ["--"] + command
+    out = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                         env=dict(os.environ, SAID=said, XDG_RUNTIME_DIR=folder))
+    try:
+        report = json.loads(out.stdout)
+    except ValueError:
+        raise SystemExit(f"vmig check: {out.stderr[-2000:]}") from None
+    with open(said, encoding="utf-8") as file:
+        return report, dict(line.rstrip("\n").split("\t") for line in file), out.stderr
+
+
+def text_of(iommu, devices, report, said):
+    """Nothing that is another one the next time: no number, no time, no address."""
+    clauses = {rule["id"]: ", ".join(rule["clauses"]) for rule in report["rules"]}
+    for scenario in report["scenarios"]:
+        yield f"\n{iommu}, {devices[0]}: {scenario['name']}"
+        yield "  it does not end" if scenario["hung"] else f"  {said.get(scenario['name'], 'it says nothing')}"
+        if not scenario["struck"]:
+            yield "  the failure did not strike"
+        for rule in scenario["rules"]:
+            if rule["verdict"] == "pass" and (scenario["name"] == "none" or rule["id"] in REACTIONS):
+                yield f"  pass         {rule['id']}"
+            elif rule["verdict"] not in ("pass", "not applicable"):
+                yield f"  {rule['verdict']:11}  {rule['id']}  ({clauses[rule['id']]})"
+                yield f"               saw: {rule['saw']}"
+                yield f"               expected: {rule['expected']}"
+
+
+def look(qemu, folder):
+    lines, logs = [], ""
+    version = version_of(qemu)
+    lines.append(f"QEMU {version} as a user of devices, as vmig check --user sees it. Renewed by: tests/peers/peer-user build "
+                 f"--write-golden {qemu}")
+    for iommu, devices, fails in RUNS[qemu]:
+        report, said, log = judge(qemu, iommu, devices, fails, folder)
+        lines += text_of(iommu, devices, report, said)
+        logs += log
+    return version, "\n".join(lines) + "\n", logs
+
+
+def differences(want, got):
+    import difflib  # pylint: disable=import-outside-toplevel
+    return [line.rstrip("\n") for line in difflib.unified_diff(want.splitlines(), got.splitlines(), "golden", "now", n=2,
+                                                             lineterm="")]
+
+
+def compare(qemu, folder, write):
+    path = f"{GOLDEN}/user-qemu-{qemu}.txt"
+    start = time.monotonic()
+    version, got, logs = look(qemu, folder)
+    again = ""
+    if not write and os.path.exists(path) and got != open(path, encoding="utf-8").read():
+        # A machine that is busy can make one of two sides end before the other has said its word.
+        version, got, logs = look(qemu, folder)
+        again = " (the second of two attempts)"
+    if write:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(got)
+    with open(path, encoding="utf-8") as file:
+        want = file.read()
+    of = want.split()[1]
+    wrong = [] if got == want else differences(want, got)
+    if of != version:
+        wrong = [f"the golden file is of QEMU {of}, and this is QEMU {version}: look at what has changed, and renew it by "
+                 f"tests/peers/peer-user build --write-golden {qemu}"] + wrong
+    print(f"{'not ok' if wrong else 'ok'} - user.qemu_{qemu.replace('.', '_')}_is_as_it_was")
+    for line in wrong + (logs.splitlines()[-40:] if wrong else []):
+        print(f"# {line}")
+    print(f"# QEMU {version}: {time.monotonic() - start:.1f} s{again}", flush=True)
+
+
+def main(words):
+    write = "--write-golden" in words
+    names = [word for word in words if not word.startswith("--")] or list(RUNS)
+    for qemu in names:
+        why = cannot_be_had(qemu)
+        if why:
+            print(f"ok - user.qemu_{qemu.replace('.', '_')}_is_as_it_was # SKIP {why}", flush=True)
+            continue
+        with tempfile.TemporaryDirectory(prefix="vmig-user.") as folder:
+            compare(qemu, folder, write)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
