@@ -143,3 +143,46 @@ void check_kernel_log_ranges(struct check_context *c)
 		check_fail(c, "it succeeds, as they fit into a page", "%s", strerror(-r));
 	must_stop(c);
 }
+
+/* --- arguments that make no sense --------------------------------------------------------------------------- */
+
+static const struct odd {
+	const char *what;
+	uint32_t n;
+	struct vmig_uapi_device_feature_dma_logging_range ranges[2];
+} odd_starts[] = {
+	{ "no range", 0, { { 0 } } },
+	{ "a range that is not aligned to its page size", 1, { { IOVA + 8, LENGTH } } },
+	{ "a length that is not aligned to its page size", 1, { { IOVA, LENGTH + 8 } } },
+	{ "two ranges that overlap", 2, { { IOVA, LENGTH }, { IOVA + PAGE, LENGTH } } },
+	{ "a range beyond the end of all addresses", 1, { { -PAGE, 2 * PAGE } } },
+};
+
+static int start_odd(struct check_context *c, const struct odd *odd)
+{
+	struct vmig_uapi_device_feature_dma_logging_control control = {
+		.page_size = PAGE,
+		.num_ranges = odd->n,
+		.ranges = (uintptr_t)odd->ranges,
+	};
+
+	return kernel_feature(c, VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_START | SET, &control, sizeof(control));
+}
+
+/* What the text leaves open, the kernel's core refuses; and what was refused has not begun. */
+void check_kernel_log_odd(struct check_context *c)
+{
+	const char *taken = NULL;
+
+	for (size_t i = 0; i < sizeof(odd_starts) / sizeof(odd_starts[0]); i++) {
+		check_did(c, "START with %s, and START as it should be", odd_starts[i].what);
+		if (!start_odd(c, &odd_starts[i])) {
+			taken = odd_starts[i].what;
+			must_stop(c);
+		}
+		must_start(c);
+		must_stop(c);
+	}
+	if (taken)
+		check_observe(c, "an error, as of the kernel's core", "%s: it is taken", taken);
+}

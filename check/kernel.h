@@ -92,7 +92,7 @@ extern void check_kernel_drained(struct check_context *c), check_kernel_both_zer
 extern void check_kernel_refused(struct check_context *c), check_kernel_too_little(struct check_context *c);
 extern void check_kernel_log(struct check_context *c), check_kernel_log_twice(struct check_context *c),
 	check_kernel_log_off(struct check_context *c), check_kernel_log_page(struct check_context *c),
-	check_kernel_log_ranges(struct check_context *c);
+	check_kernel_log_ranges(struct check_context *c), check_kernel_log_odd(struct check_context *c);
 extern void check_kernel_probe(struct check_context *c), check_kernel_methods(struct check_context *c),
 	check_kernel_flags(struct check_context *c), check_kernel_argsz(struct check_context *c);
 extern void check_kernel_poll(struct check_context *c), check_kernel_info_argsz(struct check_context *c),

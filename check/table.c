@@ -256,6 +256,8 @@ const struct check check_table[] = {
 	  "REPORT fails in pages that are no power of two", check_kernel_log_page },
 	{ "log-a-page-of-ranges", { "log.ranges" }, KERNEL | LOG,
 	  "START takes as many ranges as fit into a page of the kernel", check_kernel_log_ranges },
+	{ "log-odd-arguments", { "log.arguments", "log.once" }, KERNEL | LOG,
+	  "START with ranges that make no sense fails and starts nothing", check_kernel_log_odd },
 	{ "feature-probe", { "feature.probe", "feature.probe-data" }, KERNEL,
 	  "PROBE says what can be got and set, without data", check_kernel_probe },
 	{ "feature-methods", { "feature.methods", "feature.exclusive" }, KERNEL,

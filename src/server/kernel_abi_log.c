@@ -8,6 +8,23 @@
 /* Pages that are reported at a time: 64 KiB of bits. A multiple of 64. */
 #define CHUNK (512u << 10)
 
+static int by_iova(const void *a, const void *b)
+{
+	const struct vmig_range *one = a, *other = b;
+
+	return one->iova < other->iova ? -1 : one->iova > other->iova;
+}
+
+/** Sorts them. Each fits into the address space. */
+static bool overlap(struct vmig_range *ranges, uint32_t n)
+{
+	qsort(ranges, n, sizeof(*ranges), by_iova);
+	for (uint32_t i = 1; i < n; i++)
+		if (ranges[i].iova - ranges[i - 1].iova < ranges[i - 1].length)
+			return true;
+	return false;
+}
+
 static int get_ranges(struct vmig_kabi_ctx *ctx,
 		      const struct vmig_uapi_device_feature_dma_logging_control *control,
 		      struct vmig_range *ranges)
@@ -27,7 +44,7 @@ static int get_ranges(struct vmig_kabi_ctx *ctx,
 		total += ranges[i].length;
 	}
 	ctx->call.v[2] = total;
-	return 0;
+	return overlap(ranges, control->num_ranges) ? -EINVAL : 0;
 }
 
 /** An IOMMU's tracking that is made of the same log cannot run beside it. */

@@ -48,6 +48,27 @@ static int reports_odd_pages(struct kernel_mutant *m, int fd, unsigned long requ
 	return odd ? 0 : kernel_good_ioctl(m, fd, request, arg);
 }
 
+/* Refused, but it runs. */
+static int starts_without_ranges(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
+{
+	const struct feature_arg *f = kernel_feature_of(request, arg);
+	bool none = kernel_is(f, START, SET) && !(uint32_t)f->words[1] && f->argsz == HEAD + 24;
+	int r = m->n && kernel_is(f, START, SET) ? kernel_mutant_error(EBUSY)
+						 : kernel_good_ioctl(m, fd, request, arg);
+
+	m->n |= none;
+	return r;
+}
+
+static int takes_any_range(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
+{
+	const struct feature_arg *f = kernel_feature_of(request, arg);
+	bool some = kernel_is(f, START, SET) && (uint32_t)f->words[1] == 2;
+	int r = kernel_good_ioctl(m, fd, request, arg);
+
+	return r < 0 && some && errno == EINVAL ? 0 : r;
+}
+
 static int half_a_page_of_ranges(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
 {
 	const struct feature_arg *f = kernel_feature_of(request, arg);
@@ -158,6 +179,8 @@ const struct kernel_rule kernel_rules_feature[] = {
 	{ "reports-none", .ioctl = reports_none },
 	{ "reports-odd-pages", .ioctl = reports_odd_pages },
 	{ "half-a-page-of-ranges", .ioctl = half_a_page_of_ranges },
+	{ "starts-without-ranges", .ioctl = starts_without_ranges },
+	{ "takes-any-range", .ioctl = takes_any_range },
 	{ "probe-allows-all", .ioctl = probe_allows_all },
 	{ "probe-denies-set", .ioctl = probe_denies_set },
 	{ "probe-wants-data", .ioctl = probe_wants_data },
