@@ -123,7 +123,7 @@ static void end(struct check_context *c, struct check_arc *arc, enum check_want 
 
 	if (!arc)
 		return;
-	arc->ns = check_now_ns() - c->begun_ns - arc->at_ns;
+	check_arc_back(c, arc);
 	check_arc_end(c, arc, want, r, state_of(c->dev, &state) ? VMIG_STATE_NONE : as_v2(state));
 }
 

@@ -45,7 +45,7 @@ static int add(struct user_report *report, const char *name)
 		return tool_fail(VMIG_BAD_INPUT, "--fail: at most %u, each at most %u bytes",
 				 USER_SCENARIOS_MAX, USER_NAME_MAX - 1);
 	report->n_scenarios++;
-	snprintf(s->name, sizeof(s->name), "%s", name);
+	memcpy(s->name, name, strlen(name) + 1);
 	if (!strcmp(name, "none"))
 		return 0;
 	if (!strncmp(name, "source:", 7))
