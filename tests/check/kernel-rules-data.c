@@ -17,6 +17,11 @@ static ssize_t byte_after_the_end(struct kernel_mutant *m, int fd, void *buf, si
 	return 1;
 }
 
+static ssize_t small_reads_end(struct kernel_mutant *m, int fd, void *buf, size_t len, ssize_t r)
+{
+	return m->state == VMIG_STATE_STOP_COPY && len == 64 && r > 0 ? 0 : r;
+}
+
 static int not_readable_at_the_end(struct kernel_mutant *m, struct pollfd *fds, int r)
 {
 	if (m->state != VMIG_STATE_STOP_COPY)
@@ -80,6 +85,7 @@ static int takes_half(struct kernel_mutant *m, int fd, unsigned long request, vo
 const struct kernel_rule kernel_rules_data[] = {
 	{ "drained-is-the-end", .read = drained_is_the_end },
 	{ "byte-after-the-end", .read = byte_after_the_end },
+	{ "small-reads-end", .read = small_reads_end },
 	{ "not-readable-at-the-end", .poll = not_readable_at_the_end },
 	{ "readable-when-drained", .poll = always_readable },
 	{ "counts-what-was-refused", .write = refuses_and_counts, .ioctl = counts_what_was_refused },

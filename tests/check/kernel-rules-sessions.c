@@ -76,6 +76,12 @@ static int group_gives_new_fd(struct kernel_mutant *m, int fd, unsigned long req
 	return r;
 }
 
+/* What began in PRE_COPY is at its end in STOP_COPY. */
+static ssize_t group_ends_fd(struct kernel_mutant *m, int fd, void *buf, size_t len, ssize_t r)
+{
+	return r > 0 && walked(m, VMIG_STATE_PRE_COPY, VMIG_STATE_STOP_COPY) ? 0 : r;
+}
+
 static void close_moves(struct kernel_mutant *m, int fd)
 {
 	if (fd == m->session_fd && m->state == VMIG_STATE_PRE_COPY)
@@ -109,6 +115,7 @@ const struct kernel_rule kernel_rules_sessions[] = {
 	{ "reset-takes-more", .write = reset_takes_more },
 	{ "resuming-goes-on", .write = resuming_goes_on },
 	{ "group-gives-new-fd", .ioctl = group_gives_new_fd },
+	{ "group-ends-fd", .read = group_ends_fd },
 	{ "close-moves", .close = close_moves },
 	{ "close-ends", .close = close_ends, .read = read_unless_closed },
 	{ "session-outlives-device", .read = outlives },
