@@ -48,6 +48,7 @@ const char *check_verdict_name(enum check_verdict verdict);
 #define CHECK_NEEDS_DAMAGE    (1u << 11) /* it loads bad data: into a kernel driver only if that was allowed */
 #define CHECK_NEEDS_WORK      (1u << 12) /* somebody who drives it */
 #define CHECK_NEEDS_DANGEROUS (1u << 13) /* a device of whatever kind might not survive it */
+#define CHECK_NEEDS_TOUCH     (1u << 15) /* somebody has said what may be written to */
 #define CHECK_NEEDS_ASKED                                                                                    \
 	(1u << 14) /* the device answers: of a kernel driver, the library knows without asking */
 
@@ -122,6 +123,16 @@ struct check_kernel {
 	const struct check_calls *calls;
 };
 
+#define CHECK_TOUCH_MAX 8
+
+/** What may be written to a device, so that its state is another one. */
+struct check_touch {
+	uint32_t region;
+	uint64_t offset;
+	uint8_t bytes[CHECK_TOUCH_MAX];
+	uint32_t len;
+};
+
 struct check_target {
 	/** 0 or a negative errno, with a sentence in @why. Called in the process of a check. */
 	int (*open)(void *opaque, bool second, struct vmig_device **ret, char *why, size_t why_size);
@@ -131,6 +142,7 @@ struct check_target {
 	int (*open_socket)(void *opaque, int *ret_fd, char *why, size_t why_size);
 	void *opaque;
 	const struct check_driver *driver; /* may be NULL */
+	const struct check_touch *touch;   /* may be NULL */
 	bool has_second;                   /* a device for what was saved */
 	bool dangerous;                    /* what might crash a host is allowed */
 	bool kernel;                       /* it is a driver of the kernel */

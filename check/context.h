@@ -109,6 +109,7 @@ extern void check_end_stays(struct check_context *c), check_no_enomsg(struct che
 	check_save_twice(struct check_context *c), check_any_pieces(struct check_context *c),
 	check_restored_again(struct check_context *c), check_second_device(struct check_context *c),
 	check_after_reset(struct check_context *c), check_round_trip(struct check_context *c);
+extern void check_touched(struct check_context *c);
 extern void check_empty(struct check_context *c), check_truncated(struct check_context *c),
 	check_foreign(struct check_context *c), check_extended(struct check_context *c),
 	check_flipped(struct check_context *c), check_reordered(struct check_context *c);
@@ -128,7 +129,6 @@ extern void check_no_interrupts(struct check_context *c), check_silent_when_load
 extern void check_silent(struct check_context *c), check_works_in_precopy(struct check_context *c),
 	check_log_has_all(struct check_context *c), check_log_clears(struct check_context *c),
 	check_log_has_no_more(struct check_context *c), check_log_reads(struct check_context *c),
-	check_reinit(struct check_context *c),
-	check_works_again(struct check_context *c);
+	check_reinit(struct check_context *c), check_works_again(struct check_context *c);
 
 #endif

@@ -74,6 +74,8 @@ static void look_at_leave(struct check_context *c, const struct check *check)
 {
 	if ((check->needs & CHECK_NEEDS_SECOND) && !c->target->has_second)
 		check_end(c, CHECK_SKIPPED, "", "there is no second device (--second)");
+	if ((check->needs & CHECK_NEEDS_TOUCH) && !c->target->touch)
+		check_end(c, CHECK_SKIPPED, "", "nobody has said which register may be written to (--touch)");
 	if ((check->needs & CHECK_NEEDS_ASKED) && c->target->kernel)
 		check_end(c, CHECK_NOT_APPLICABLE, "",
 			  "the library answers this itself, without asking a kernel's driver");

@@ -58,6 +58,8 @@ const struct check check_table[] = {
 	  "what was loaded is what is saved next", check_restored_again },
 	{ "restore-into-second", { "resuming.compatible" }, CHECK_NEEDS_SECOND,
 	  "what a device has saved another one loads, and runs", check_second_device },
+	{ "touched-register-moves", { "resuming.incorporates", "stop-copy.end" }, CHECK_NEEDS_RESET | CHECK_NEEDS_TOUCH,
+	  "what was written to a register (--touch) is there after a restore", check_touched },
 	{ "reset-in-mid-load", { "resuming.abort" }, CHECK_NEEDS_RESET | CHECK_NEEDS_V2,
 	  "nothing is left of a session that a reset has ended", check_after_reset },
 	{ "empty-stream", { "resuming.invalid" }, VALIDATES | CHECK_NEEDS_DAMAGE,

@@ -55,6 +55,15 @@ static int does_not_run_again(struct mutant *m, uint32_t from, uint32_t to)
 	return m->loaded && to == VMIG_STATE_RUNNING ? -EIO : 0;
 }
 
+static int forgets_a_register(struct mutant *m, uint32_t from, uint32_t to)
+{
+	const uint64_t nothing = 0;
+
+	if (m->loaded && to == VMIG_STATE_RUNNING)
+		(void)vmig_device_region_write(m->inner, 0, 0x1000, &nothing, sizeof(nothing));
+	return 0;
+}
+
 static int reset_keeps_data(struct mutant *m, uint32_t from, uint32_t to)
 {
 	return m->poisoned && from == VMIG_STATE_RESUMING && to != from ? -EBADMSG : 0;
@@ -112,6 +121,7 @@ const struct mutant_rule mutant_data_rules[] = {
 	{ "changes-when-restored", .before = changes_when_restored },
 	{ "needs-large-pieces", .write = needs_large_pieces },
 	{ "does-not-run-again", .before = does_not_run_again },
+	{ "forgets-a-register", .before = forgets_a_register },
 	{ "reset-keeps-data", .before = reset_keeps_data },
 	{ "takes-nothing", .takes = takes_nothing },
 	{ "takes-a-part", .takes = takes_a_part },

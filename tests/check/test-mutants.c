@@ -59,8 +59,11 @@ static void judge_on(const char *model, const char *name, const char *checks)
 {
 	const bool v1 = of_v1(name), good = !name || !strcmp(name, OF_V1);
 	char spec[LINE_SIZE];
+	/* The ring of the first queue. */
+	static const struct check_touch touch = { .offset = 0x1000, .bytes = { 0, 0x20 }, .len = 8 };
 	const struct check_target target = {
 		.open = open_spec,
+		.touch = &touch,
 		.open_region = v1 ? open_v1 : NULL,
 		.dangerous = v1,
 		.opaque = spec,

@@ -139,6 +139,13 @@ t_a_broken_rule_is_found_by_the_kernels_abi() {
 	done
 	[ $n -gt 0 ] || skip "no way in: $(cat err)"
 }
+t_a_touched_register_moves() {
+	expect 0 "$VMIG" check --json model:serial --second model:serial --touch 0:7:5a
+	json out '{c["verdict"] for c in x[0]["checks"] if c["id"] == "touched-register-moves"} == {"pass"}'
+	expect 1 "$VMIG" check --json model:nic,state=64K,fault=rule:forgets-a-register --touch 0:0x1000:0020000000000000
+	only touched-register-moves
+}
+t_a_wrong_touch() { for t in 0:7 x:7:5a 0:7:5 0:7:5g 0:-7:5a; do refused 2 'a region, an offset' "$VMIG" check --touch $t model:serial; done; }
 t_help_lists_the_rules() {
 	expect 0 "$VMIG" help serve
 	has out '^    reports-late +STOP to RUNNING_P2P'

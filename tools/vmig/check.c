@@ -6,6 +6,7 @@
 #include "check-bare.h"
 #include "check-drive.h"
 #include "check-report.h"
+#include "check-touch.h"
 #include "check-user.h"
 #include "device.h"
 #include "open.h"
@@ -120,6 +121,7 @@ static int run(const struct tool_options *o)
 		.timeout_ms = tool_ms(o->timeout_ns),
 	};
 	struct check_baseline baseline;
+	struct check_touch touch;
 	int r;
 
 	if (o->user)
@@ -134,6 +136,9 @@ static int run(const struct tool_options *o)
 		return tool_fail(VMIG_BAD_INPUT, "--json and --tap: one of them");
 	if (tool_device_check(o->words[0]) || (o->second && tool_device_check(o->second)))
 		return VMIG_BAD_INPUT;
+	if (o->touch && check_touch_parse(o->touch, &touch))
+		return VMIG_BAD_INPUT;
+	target.touch = o->touch ? &touch : NULL;
 	if (!o->baseline)
 		return look_and_report(o, &target, NULL);
 	/* Before the device is touched. */

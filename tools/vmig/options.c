@@ -102,6 +102,8 @@ static const struct row rows[] = {
 	{ "ignore", "ATTR,...", TOOL_OPT_COMPAT, TEXT, AT(ignore), "attributes that do not count" },
 	{ "second", "DEVICE", TOOL_OPT_CHECK, TEXT, AT(second),
 	  "another device of the kind: what was saved is restored into it" },
+	{ "touch", "REGION:OFFSET:HEX", TOOL_OPT_CHECK, TEXT, AT(touch),
+	  "bytes that may be written there: does a restored device have them?" },
 	{ "dangerous", NULL, TOOL_OPT_CHECK, FLAG, AT(dangerous),
 	  "also what might crash the host of a kernel driver, or ends the state that a device holds" },
 	{ "tap", NULL, TOOL_OPT_CHECK, FLAG, AT(tap), "the result of each check as a line of TAP" },

@@ -75,7 +75,7 @@ struct tool_options {
 	const char *owner, *as, *id, *lost;
 	bool owned; /* the verb takes --owner */
 	bool allow_no_p2p;
-	const char *second, *junit, *html, *baseline; /* check */
+	const char *second, *junit, *html, *baseline, *touch; /* check */
 	bool dangerous, tap, user;
 	const char *on_no_converge;
 	struct {
