@@ -44,6 +44,36 @@ static void clause_row(FILE *to, const struct check_report *report, size_t i)
 	fputs("</tr>\n", to);
 }
 
+/* The clauses of the text that the one of row @i is of: their verdicts, counted. */
+static void count_text(const struct check_report *report, size_t i, uint32_t ret[CHECK_VERDICTS])
+{
+	for (size_t j = 0; check_clauses[j].id; j++)
+		if (check_report_same_text(&check_clauses[i], &check_clauses[j]) &&
+		    check_clause_has_check(&check_clauses[j]))
+			ret[check_clause_verdict(&check_clauses[j], report->results)]++;
+}
+
+static void begin_text(FILE *to, const struct check_report *report, size_t i)
+{
+	static const enum check_verdict order[] = { CHECK_FAIL,        CHECK_HANG, CHECK_ERROR,
+						    CHECK_OBSERVATION, CHECK_PASS, CHECK_NOT_APPLICABLE,
+						    CHECK_SKIPPED };
+	uint32_t n[CHECK_VERDICTS] = { 0 }, n_apply = 0;
+
+	count_text(report, i, n);
+	fprintf(to, "<h3>%.*s <span class=\"was\">", (int)check_report_text_len(&check_clauses[i]),
+		check_clauses[i].source);
+	for (size_t j = 0, told = 0; j < TOOL_ARRAY_SIZE(order); j++) {
+		if (n[order[j]])
+			fprintf(to, "%s%u %s", told++ ? ", " : "", n[order[j]], check_verdict_name(order[j]));
+		n_apply += order[j] == CHECK_NOT_APPLICABLE || order[j] == CHECK_SKIPPED ? 0 : n[order[j]];
+	}
+	fprintf(to,
+		"</span></h3>\n<table class=\"clauses stack%s\"><thead><tr><th>verdict</th><th>clause</th>"
+		"<th>what the text says</th><th>checks</th></tr></thead><tbody>\n",
+		n_apply ? "" : " none-apply");
+}
+
 void check_html_clauses(FILE *to, const struct check_report *report)
 {
 	const struct check_clause *last = NULL;
@@ -58,12 +88,9 @@ void check_html_clauses(FILE *to, const struct check_report *report)
 		if (!check_clause_has_check(clause))
 			continue;
 		if (!last || !check_report_same_text(last, clause)) {
-			fputs(last ? "</tbody></table>\n<h3>" : "<h3>", to);
-			fprintf(to, "%.*s", (int)check_report_text_len(clause), clause->source);
-			fputs("</h3>\n<table class=\"clauses "
-			      "stack\"><thead><tr><th>verdict</th><th>clause</th>"
-			      "<th>what the text says</th><th>checks</th></tr></thead><tbody>\n",
-			      to);
+			if (last)
+				fputs("</tbody></table>\n", to);
+			begin_text(to, report, i);
 		}
 		clause_row(to, report, i);
 		last = clause;

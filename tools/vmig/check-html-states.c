@@ -285,6 +285,8 @@ static void matrix(FILE *to, const struct graph *g)
 	fputs("<th><span>a reset</span></th></tr></thead><tbody>\n", to);
 	FOR_EACH_STATE(g, from)
 	{
+		if (from == VMIG_STATE_ERROR && !sum_of(g->report, from, VMIG_STATE_RUNNING, true))
+			continue;
 		fprintf(to, "<tr><th>%s</th>", check_report_state(from));
 		FOR_EACH_STATE(g, target)
 		if (target != VMIG_STATE_ERROR)

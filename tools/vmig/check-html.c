@@ -98,10 +98,10 @@ static void summary(FILE *to, const struct check_report *report)
 			bad, check_report_n_checks(), n[CHECK_ERROR] ? ", or could not be done" : "");
 	else
 		fprintf(to,
-			"Conforms<span>Nothing failed; %u of %zu checks passed, the others found something "
-			"that the "
-			"text leaves open, or do not apply.</span>",
-			n[CHECK_PASS], check_report_n_checks());
+			"Conforms<span>Nothing failed. Of %zu checks %u passed, %u found something that the "
+			"text leaves open; "
+			"the others do not apply, or were not allowed.</span>",
+			check_report_n_checks(), n[CHECK_PASS], n[CHECK_OBSERVATION]);
 	fputs("</div>\n<ul class=\"counts\">", to);
 	for (size_t i = 0; i < TOOL_ARRAY_SIZE(order); i++)
 		count(to, order[i], n[order[i]]);
@@ -262,12 +262,11 @@ static void findings(FILE *to, const struct check_report *report)
 /* What is shown below: by radio buttons, and rules of the style. */
 static void filter(FILE *to, bool has_baseline)
 {
-	static const char *const names[][2] = { { "all", "all" },
-						{ "bad", "failed" },
-						{ "obs", "observations" },
-						{ "pass", "passed" },
-						{ "na", "not applicable, skipped" },
-						{ "new", "changed" } };
+	static const char *const names[][2] = {
+		{ "apply", "that apply" }, { "all", "all" },     { "bad", "failed" },
+		{ "obs", "observations" }, { "pass", "passed" }, { "na", "not applicable, skipped" },
+		{ "new", "changed" }
+	};
 	size_t n = TOOL_ARRAY_SIZE(names) - !has_baseline;
 
 	for (size_t i = 0; i < n; i++)
@@ -275,8 +274,7 @@ static void filter(FILE *to, bool has_baseline)
 			"<input type=\"radio\" class=\"show\" name=\"show\" id=\"show-%s\"%s "
 			"aria-label=\"show %s\">",
 			names[i][0], i ? "" : " checked", names[i][1]);
-	fputs("\n<div class=\"filter\"><span class=\"quiet\">Clauses and checks that</span>", to);
-	fputs("<span class=\"quiet\">are shown:</span>", to);
+	fputs("\n<div class=\"filter\"><span class=\"quiet\">Clauses and checks below:</span>", to);
 	for (size_t i = 0; i < n; i++)
 		fprintf(to, "<label for=\"show-%s\">%s</label>", names[i][0], names[i][1]);
 	fputs("</div>\n", to);

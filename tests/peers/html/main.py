@@ -109,11 +109,12 @@ class Test:
         """Of clauses and checks, only those of a verdict are shown."""
         counts = data["counts"]
         for which, n in (("bad", counts["fail"] + counts["hang"] + counts["error"]), ("obs", counts["observation"]),
-                         ("pass", counts["pass"]), ("na", counts["not applicable"] + counts["skipped"]), ("all", len(data["checks"]))):
+                         ("pass", counts["pass"]), ("na", counts["not applicable"] + counts["skipped"]), ("all", len(data["checks"])),
+                         ("apply", len(data["checks"]) - counts["not applicable"] - counts["skipped"])):
             self.browser.run(f"document.querySelector('label[for=show-{which}]').click()")
             if self.visible("#checks .row") != n:
                 yield f"{self.visible('#checks .row')} of {n} checks are shown as '{which}'"
-        self.browser.run("document.querySelector('#checks .row summary').click()")
+        self.browser.run("document.querySelector('#checks .row:not(.na, .skipped) summary').click()")
         if not self.visible("#checks .row .saw"):
             yield "a check does not open"
 
@@ -126,6 +127,7 @@ class Test:
                 self.browser.screenshot(os.path.join(self.folder, f"{name}-{width}-{'dark' if dark else 'light'}.png"))
             problems += self.by_verdict(data) if not dark else []
             # And with all that can be opened.
+            self.browser.run("document.querySelector('label[for=show-all]').click()")
             self.browser.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
             problems += ["opened: " + p for p in self.browser.run(LOOK)]
             self.case(f"{name}.{width}.{'dark' if dark else 'light'}", problems)
