@@ -19,6 +19,7 @@ void check_v1_restore(struct check_context *c)
 {
 	struct check_v1_stream saved;
 
+	check_did(c, "stopped the device and saved it");
 	check_v1_save(c, &saved);
 	check_did(c, "loaded %zu bytes in %zu transactions, and let it run", saved.bytes.len, saved.n);
 	load(c, &saved, CHECK_V1_PLAIN);
@@ -91,6 +92,7 @@ void check_v1_second(struct check_context *c)
 {
 	struct check_v1_stream saved;
 
+	check_did(c, "stopped the device and saved it");
 	check_v1_save_same(c, &saved);
 	to_second(c);
 	check_did(c, "loaded what the device has saved into the second one, and saved that");
@@ -104,9 +106,9 @@ void check_v1_restore_live(struct check_context *c)
 {
 	struct check_v1_stream saved, live = { 0 };
 
+	check_did(c, "loaded what came in pre-copy and stop-and-copy, and saved again");
 	check_v1_save_same(c, &saved);
 	check_v1_bring(c, V1_PRE_COPY);
-	check_did(c, "loaded what came in pre-copy and stop-and-copy, and saved again");
 	check_v1_iterate(c, ROUNDS, &live);
 	check_v1_go(c, V1_SAVING);
 	check_v1_iterate(c, SIZE_MAX, &live);
@@ -129,6 +131,7 @@ static int try_to_run(struct check_context *c, const struct check_v1_stream *bad
 /* A refusal says something only of a device that takes what is good. */
 static void save_good(struct check_context *c, struct check_v1_stream *ret)
 {
+	check_did(c, "saved the device, and loaded that");
 	check_v1_save(c, ret);
 	if (!ret->n)
 		check_end(c, CHECK_NOT_APPLICABLE, "", "the device has nothing to save");

@@ -47,8 +47,8 @@ void check_v1_reserved(struct check_context *c)
 	uint32_t value = 0xffffffff;
 	int r;
 
-	check_v1_bring(c, V1_RUNNING);
 	check_did(c, "read the field reserved, wrote ones to it, and read it again");
+	check_v1_bring(c, V1_RUNNING);
 	for (int i = 0; i < 2; i++) {
 		r = check_v1_get(c, V1_RESERVED, &value, sizeof(value));
 		if (r)
@@ -100,8 +100,8 @@ void check_v1_width(struct check_context *c)
 	char taken[CHECK_TEXT_MAX / 2] = "";
 	size_t len = 0;
 
-	check_v1_bring(c, V1_RUNNING);
 	check_did(c, "read and wrote registers at other widths and places than their own");
+	check_v1_bring(c, V1_RUNNING);
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		uint8_t bytes[8] = { 0 };
 		bool reads = !check_v1_get(c, odd[i].offset, bytes, odd[i].width);
@@ -180,8 +180,8 @@ void check_v1_aligned(struct check_context *c)
 	size_t mapped = 0;
 
 	check_v1_find(c, &region);
-	check_v1_bring(c, V1_SAVING);
 	check_did(c, "read data_offset of each transaction in stop-and-copy, and in _RESUMING");
+	check_v1_bring(c, V1_SAVING);
 	while (check_v1_read(c, V1_PENDING_BYTES)) {
 		mapped += aligned(c, &region);
 		free(check_v1_take(c, check_v1_buffer(c)));

@@ -25,9 +25,9 @@ static void to_the_end(struct check_context *c, const char *expected)
 
 void check_v1_ends(struct check_context *c)
 {
+	check_did(c, "took all data in stop-and-copy");
 	check_v1_bring(c, V1_SAVING);
 	must_have_data(c);
-	check_did(c, "took all data in stop-and-copy");
 	to_the_end(c, "pending_bytes is 0 when all data were taken, and stays so");
 	check_v1_go(c, V1_STOP);
 }
@@ -36,8 +36,8 @@ void check_v1_ends(struct check_context *c)
 
 void check_v1_pre_copy(struct check_context *c)
 {
-	check_v1_bring(c, V1_PRE_COPY);
 	check_did(c, "took what the device had in pre-copy, and the rest in stop-and-copy");
+	check_v1_bring(c, V1_PRE_COPY);
 	check_v1_iterate(c, ROUNDS, NULL);
 	check_v1_in(c, V1_PRE_COPY);
 	check_v1_go(c, V1_SAVING);
@@ -47,8 +47,8 @@ void check_v1_pre_copy(struct check_context *c)
 
 void check_v1_leaves_early(struct check_context *c)
 {
-	check_v1_bring(c, V1_PRE_COPY);
 	check_did(c, "left pre-copy with a buffer that was not taken");
+	check_v1_bring(c, V1_PRE_COPY);
 	check_v1_read(c, V1_PENDING_BYTES);
 	check_v1_go(c, V1_SAVING);
 	must_have_data(c);
@@ -67,9 +67,9 @@ void check_v1_pending_again(struct check_context *c)
 {
 	uint64_t first, again;
 
+	check_did(c, "read pending_bytes four times before each transaction of stop-and-copy");
 	check_v1_bring(c, V1_SAVING);
 	must_have_data(c);
-	check_did(c, "read pending_bytes four times before each transaction of stop-and-copy");
 	do {
 		first = pending(c);
 		for (int i = 0; i < 3; i++) {
@@ -85,9 +85,9 @@ void check_v1_pending_covers(struct check_context *c)
 {
 	uint64_t first;
 
+	check_did(c, "compared pending_bytes with data_size in stop-and-copy");
 	check_v1_bring(c, V1_SAVING);
 	must_have_data(c);
-	check_did(c, "compared pending_bytes with data_size in stop-and-copy");
 	while ((first = pending(c))) {
 		struct check_v1_buffer buffer = check_v1_buffer(c);
 
@@ -102,9 +102,9 @@ void check_v1_pending_covers(struct check_context *c)
 
 void check_v1_current(struct check_context *c)
 {
+	check_did(c, "read data_offset and data_size three times of each buffer");
 	check_v1_bring(c, V1_SAVING);
 	must_have_data(c);
-	check_did(c, "read data_offset and data_size three times of each buffer");
 	while (pending(c)) {
 		struct check_v1_buffer first = check_v1_buffer(c), again;
 
@@ -145,9 +145,9 @@ static void data_stay(struct check_context *c, struct check_v1_buffer buffer)
 
 void check_v1_data_stays(struct check_context *c)
 {
+	check_did(c, "read the data of each buffer twice");
 	check_v1_bring(c, V1_SAVING);
 	must_have_data(c);
-	check_did(c, "read the data of each buffer twice");
 	while (pending(c))
 		data_stay(c, check_v1_buffer(c));
 }
@@ -164,9 +164,9 @@ void check_v1_next(struct check_context *c)
 	size_t len;
 	bool same;
 
+	check_did(c, "saved once with each register read once, and once with each read twice");
 	check_v1_save_same(c, &first);
 	check_v1_bring(c, V1_SAVING);
-	check_did(c, "saved once with each register read once, and once with each read twice");
 	while (check_v1_transaction(c, true, &again))
 		;
 	same = same_streams(&first, &again);
@@ -190,9 +190,9 @@ static bool read_in_pieces(struct check_context *c, struct check_v1_buffer buffe
 
 void check_v1_pieces(struct check_context *c)
 {
+	check_did(c, "read data by accesses of 8 bytes, and in one piece");
 	check_v1_bring(c, V1_SAVING);
 	must_have_data(c);
-	check_did(c, "read data by accesses of 8 bytes, and in one piece");
 	for (int i = 0; i < 4 && pending(c); i++) {
 		struct check_v1_buffer buffer = check_v1_buffer(c);
 		uint8_t *pieces = calloc(1, (size_t)buffer.size + 1), *whole;
@@ -240,9 +240,9 @@ void check_v1_maps_same(struct check_context *c)
 	size_t shown = 0;
 
 	check_v1_map(c, &maps);
+	check_did(c, "compared the data of stop-and-copy by accesses with what is mapped");
 	check_v1_bring(c, V1_SAVING);
 	must_have_data(c);
-	check_did(c, "compared the data of stop-and-copy by accesses with what is mapped");
 	while (pending(c)) {
 		struct check_v1_buffer buffer = check_v1_buffer(c);
 		uint8_t *data = check_v1_take(c, buffer);

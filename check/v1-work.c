@@ -22,6 +22,7 @@ void check_v1_silent(struct check_context *c)
 {
 	struct check_memory memory;
 
+	check_did(c, "gave the device work");
 	check_v1_bring(c, V1_RUNNING);
 	check_work_begin(c, &memory);
 	check_work_must(c, &memory);
@@ -58,6 +59,7 @@ void check_v1_no_interrupts(struct check_context *c)
 {
 	struct check_memory memory;
 
+	check_did(c, "gave the device work");
 	check_v1_bring(c, V1_RUNNING);
 	check_work_begin(c, &memory);
 	check_work_must(c, &memory);
@@ -75,6 +77,7 @@ void check_v1_works(struct check_context *c)
 {
 	struct check_memory memory;
 
+	check_did(c, "gave the device work");
 	check_v1_bring(c, V1_RUNNING);
 	check_work_begin(c, &memory);
 	check_work_must(c, &memory);
