@@ -104,6 +104,24 @@ struct check_driver {
 	void (*end)(void *work); /* the device must still be open, in RUNNING */
 };
 
+/** A device's registers and configuration space, by whatever way. 0 or a negative errno. */
+struct check_bus {
+	int (*read)(void *opaque, uint32_t region, uint64_t offset, void *buf, uint32_t len);
+	int (*write)(void *opaque, uint32_t region, uint64_t offset, const void *buf, uint32_t len);
+	void *opaque;
+};
+
+/** Who makes a device that nothing drives write to memory, by its registers alone. 0 or a negative errno. */
+struct check_filler {
+	/** Each of @pages pages (4096) from @iova, a multiple of 1 MiB, is written to soon, nothing else is. -EOPNOTSUPP: it
+	 *  cannot be told this device. */
+	int (*fill)(const struct check_bus *bus, uint64_t iova, uint32_t pages);
+	/** When this returns it writes no more. */
+	int (*calm)(const struct check_bus *bus);
+};
+
+#define CHECK_FILL_PAGES 5u /* the number that is asked for */
+
 /** The calls of a user of the kernel's interface; as the system's, with errno. A test may put its own in their place. */
 struct check_calls {
 	int (*open)(void *opaque, const char *path); /* a node of VFIO's, to read and write */
@@ -143,6 +161,7 @@ struct check_target {
 	void *opaque;
 	const struct check_driver *driver; /* may be NULL */
 	const struct check_touch *touch;   /* may be NULL */
+	const struct check_filler *filler; /* may be NULL */
 	bool has_second;                   /* a device for what was saved */
 	bool dangerous;                    /* what might crash a host is allowed */
 	bool kernel;                       /* it is a driver of the kernel */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,9 +21,12 @@
 
 void vu_bare(struct check_context *c, struct vu *ret)
 {
+	uint32_t patience = c->target->patience_ms;
+
 	*ret = (struct vu){
 		.c = c, .fd = c->socket, .twin = -1, .max_data = MAX_DATA, .our_max_data = MAX_DATA
 	};
+	ret->patience_ms = patience ? (int)patience : VU_PATIENCE_MS;
 }
 
 void vu_close(struct vu *vu)
@@ -58,14 +62,43 @@ struct vu_body vu_version_body(uint16_t major, uint16_t minor, const char *json)
 	return b;
 }
 
-static uint32_t max_data_of(const char *json, size_t len)
+static uint32_t max_data_of(const json_t *all)
 {
-	json_t *root = len ? json_loadb(json, strnlen(json, len), 0, NULL) : NULL, *v;
-	uint32_t max = MAX_DATA;
+	const json_t *v = json_object_get(all, "max_data_xfer_size");
 
-	v = json_object_get(json_object_get(root, "capabilities"), "max_data_xfer_size");
 	if (json_is_integer(v) && json_integer_value(v) > 0 && json_integer_value(v) < MAX_DATA)
-		max = (uint32_t)json_integer_value(v);
+		return (uint32_t)json_integer_value(v);
+	return MAX_DATA;
+}
+
+/* Of the reply's descriptors it is the only one that is kept. */
+static void take_twin(struct vu *vu, const json_t *twin)
+{
+	const json_t *at = json_object_get(twin, "fd_index");
+
+	if (json_is_true(json_object_get(twin, "supported")) && json_is_integer(at) &&
+	    json_integer_value(at) >= 0 && json_integer_value(at) < vu->in.n_fds)
+		vu->twin = dup(vu->in.fds[json_integer_value(at)]);
+}
+
+static void take_capabilities(struct vu *vu)
+{
+	const char *text = (const char *)vu->in.body + 4;
+	json_t *root = vu->in.len > 4 ? json_loadb(text, strnlen(text, vu->in.len - 4), 0, NULL) : NULL;
+	const json_t *all = json_object_get(root, "capabilities");
+
+	vu->max_data = max_data_of(all);
+	vu->write_multiple = json_is_true(json_object_get(all, "write_multiple"));
+	vu->migration = json_is_object(json_object_get(all, "migration"));
+	take_twin(vu, json_object_get(all, "twin_socket"));
+	json_decref(root);
+}
+
+static uint32_t our_max_data(const char *proposed)
+{
+	json_t *root = json_loads(proposed, 0, NULL);
+	uint32_t max = max_data_of(json_object_get(root, "capabilities"));
+
 	json_decref(root);
 	return max;
 }
@@ -93,10 +126,9 @@ static void hello(struct vu *vu, const char *json)
 
 	if (r)
 		check_end(vu->c, CHECK_ERROR, "VFIO_USER_VERSION 0.0 is answered", "%s", strerror(-r));
-	if (vu->in.len > 4)
-		vu->max_data = max_data_of((const char *)vu->in.body + 4, vu->in.len - 4);
+	take_capabilities(vu);
 	if (json)
-		vu->our_max_data = max_data_of(json, strlen(json));
+		vu->our_max_data = our_max_data(json);
 }
 
 void vu_start_with(struct check_context *c, struct vu *ret, const char *json)
@@ -130,6 +162,24 @@ void vu_must_live(struct vu *vu)
 	if (r)
 		check_fail(vu->c, "the server serves on, or the next user", "%s to the next user's VERSION",
 			   strerror(-r));
+}
+
+/* An epoll lets go of a file when nobody has it open any more; and there is always room to write to these. */
+int vu_watch(struct vu *vu, int fd)
+{
+	struct epoll_event event = { .events = EPOLLOUT };
+	int watch = epoll_create1(EPOLL_CLOEXEC);
+
+	if (watch < 0 || epoll_ctl(watch, EPOLL_CTL_ADD, fd, &event))
+		check_end(vu->c, CHECK_ERROR, "", "epoll: %s", strerror(errno));
+	return watch;
+}
+
+bool vu_is_open(int watch)
+{
+	struct epoll_event event;
+
+	return epoll_wait(watch, &event, 1, 0) > 0;
 }
 
 /* --- DMA ------------------------------------------------------------------------------------------ */
@@ -272,7 +322,7 @@ int vu_set_state(struct vu *vu, uint32_t state, enum check_want want)
 	return r;
 }
 
-static int reset(struct vu *vu)
+int vu_send_reset(struct vu *vu)
 {
 	struct check_arc *arc = check_arc_begin(vu->c, VMIG_STATE_RUNNING);
 	int r;
@@ -327,7 +377,7 @@ void vu_to_running(struct vu *vu)
 		return;
 	if (state == VMIG_STATE_ERROR || state == VMIG_STATE_RESUMING ||
 	    vu_set_state(vu, VMIG_STATE_RUNNING, CHECK_WANT_EITHER))
-		r = reset(vu);
+		r = vu_send_reset(vu);
 	if (!r && vu_state(vu) != VMIG_STATE_RUNNING)
 		r = vu_set_state(vu, VMIG_STATE_RUNNING,
 				 CHECK_WANT_EITHER); /* a reset that leaves the machine where it is */
@@ -369,7 +419,8 @@ int vu_log_start(struct vu *vu, uint64_t page_size, const uint64_t *ranges, uint
 	vu_64(&b, page_size);
 	vu_32(&b, n);
 	vu_32(&b, 0);
-	vu_bytes(&b, ranges, n * 16);
+	if (n)
+		vu_bytes(&b, ranges, n * 16);
 	return vu_call(vu, VU_FEATURE, &b);
 }
 

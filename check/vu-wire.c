@@ -62,9 +62,9 @@ static void send_all(struct vu *vu, int to, const void *data, size_t len, int fd
 		ssize_t n = sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN) {
-			if (poll(&p, 1, VU_PATIENCE_MS) == 0)
+			if (poll(&p, 1, vu->patience_ms) == 0)
 				check_fail(vu->c, "the server takes what is sent",
-					   "it does not read for %d ms", VU_PATIENCE_MS);
+					   "it does not read for %d ms", vu->patience_ms);
 			continue;
 		}
 		if (n < 0)
@@ -172,8 +172,8 @@ static bool read_all(struct vu *vu, int from, struct vu_message *m, void *to, si
 				    .msg_controllen = sizeof(control) };
 		ssize_t n;
 
-		if (poll(&p, 1, VU_PATIENCE_MS) == 0)
-			check_fail(vu->c, "an answer comes", "none within %d ms", VU_PATIENCE_MS);
+		if (poll(&p, 1, vu->patience_ms) == 0)
+			check_fail(vu->c, "an answer comes", "none within %d ms", vu->patience_ms);
 		n = recvmsg(from, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
@@ -355,10 +355,10 @@ static int one(struct vu *vu, int which)
 bool vu_receive(struct vu *vu)
 {
 	for (;;) {
-		int which = ready(vu, VU_PATIENCE_MS), r;
+		int which = ready(vu, vu->patience_ms), r;
 
 		if (!which)
-			check_fail(vu->c, "an answer comes", "none within %d ms", VU_PATIENCE_MS);
+			check_fail(vu->c, "an answer comes", "none within %d ms", vu->patience_ms);
 		r = one(vu, which);
 		if (r)
 			return r > 0;

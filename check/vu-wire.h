@@ -11,7 +11,7 @@
 
 #include "context.h"
 
-/* How long the other side may take for an answer. */
+/* How long the other side may take for an answer, if check_target.patience_ms does not say. */
 #define VU_PATIENCE_MS 8000
 
 #define VU_HEADER    16u
@@ -73,14 +73,16 @@ struct vu_memory {
 
 struct vu {
 	struct check_context *c;
+	int patience_ms;
 	int fd, twin;         /* twin: where its commands come, -1: the same */
 	uint16_t id;          /* of the last request */
 	bool closed;          /* by the other side */
 	struct vu_message in; /* the last reply */
 	uint32_t n_regions, n_irqs, device_flags;
-	bool migrates;     /* by DEVICE_FEATURE; then: */
-	uint64_t flags;    /* VFIO_MIGRATION_* */
-	uint32_t max_data; /* of the server */
+	bool migrates;                  /* by DEVICE_FEATURE; then: */
+	uint64_t flags;                 /* VFIO_MIGRATION_* */
+	bool write_multiple, migration; /* what was agreed on */
+	uint32_t max_data;              /* of the server */
 	uint32_t our_max_data;
 	/* Its accesses to memory. */
 	struct vu_memory memory[VU_MEMORY_NR];
@@ -162,6 +164,8 @@ void vu_needs_pci(struct vu *vu);
 /** DEVICE_FEATURE with @len bytes of data. */
 int vu_feature(struct vu *vu, uint32_t argsz, uint32_t flags, const void *data, size_t len);
 int vu_set_state(struct vu *vu, uint32_t state, enum check_want want);
+/** DEVICE_RESET: 0 or a negative errno. */
+int vu_send_reset(struct vu *vu);
 uint32_t vu_state(struct vu *vu);
 /** A transition that must succeed. */
 void vu_enter(struct vu *vu, uint32_t state);
@@ -177,6 +181,13 @@ int vu_data_write(struct vu *vu, const void *data, uint32_t size);
 int vu_log_start(struct vu *vu, uint64_t page_size, const uint64_t *ranges, uint32_t n);
 int vu_log_report(struct vu *vu, uint64_t iova, uint64_t length, uint64_t page_size);
 void vu_needs_log(struct vu *vu);
+/** The device has a migration region, so that the text of 0.9.1 is about it (vu-v1.c). */
+bool vu_is_v1(struct vu *vu);
+
+/** A descriptor of the check's that the other side is given: where it can be seen whether anybody has it open still. */
+int vu_watch(struct vu *vu, int fd);
+/** @watch is what vu_watch() has given; the check has closed the descriptor itself. */
+bool vu_is_open(int watch);
 
 /** The server still serves: this user, or the next one. Else the check fails. */
 void vu_must_live(struct vu *vu);

@@ -62,12 +62,24 @@ static int start_all(struct vmig_served *s, uint64_t *page_size)
 			       : 0;
 }
 
+/* Here the page size is a hint; a device wants one that divides its ranges, as the kernel does. */
+static uint64_t page_of_ranges(const struct vmig_served *s, uint64_t hint)
+{
+	uint64_t all = 0;
+
+	for (uint32_t i = 0; i < s->log.n_ranges; i++)
+		all |= s->log.ranges[i].iova | s->log.ranges[i].length;
+	return all ? MIN(hint, all & -all) : hint;
+}
+
 static int start_ranges(struct vmig_served *s, struct vmig_cursor *c, struct vmig_vu_log_start *start)
 {
 	int r = decode_ranges(s, c, start->num_ranges);
 
-	return r < 0 ? r
-		     : vmig_device_dma_log_start(s->dev, &start->page_size, s->log.ranges, s->log.n_ranges);
+	if (r < 0)
+		return r;
+	start->page_size = page_of_ranges(s, start->page_size);
+	return vmig_device_dma_log_start(s->dev, &start->page_size, s->log.ranges, s->log.n_ranges);
 }
 
 int vmig_served_log_start(struct vmig_served *s, struct vmig_slink_msg *m, struct vmig_cursor *c)

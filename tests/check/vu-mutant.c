@@ -13,16 +13,17 @@
 
 #include "models/models.h"
 
-#define SPEC   "nic,state=16K"
-#define HEADER 16u
+#define SPEC   "nic,state=16K,records=1000000"
+#define HEADER PAYLOAD
+#define LAST   256u
 #define LARGE  (64u << 20) /* what says that it is larger is passed on as it comes */
 
 uint64_t vu_mutant_memory[4];
 
 const struct vu_mutant *vu_mutant_find(const char *name)
 {
-	const struct vu_mutant *const tables[] = { vu_mutants_frame, vu_mutants_dma, vu_mutants_state,
-						   vu_mutants_v1 };
+	const struct vu_mutant *const tables[] = { vu_mutants_frame, vu_mutants_dma, vu_mutants_log,
+						   vu_mutants_state, vu_mutants_v1 };
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (const struct vu_mutant *m = tables[i]; m->name; m++)
@@ -118,6 +119,16 @@ void vu_seen_copy(struct vu_seen *to, const struct vu_seen *m)
 	memcpy(to->at, m->at, m->len);
 	to->len = m->len;
 	to->n_fds = 0;
+}
+
+bool vu_is(const struct vu_seen *m, uint16_t command)
+{
+	return m->len >= PAYLOAD && vu_seen_command(m) == command;
+}
+
+bool vu_is_feature(const struct vu_seen *m, uint32_t flags)
+{
+	return vu_is(m, C_FEATURE) && vu_seen_u32(m, 4) == flags;
 }
 
 static void tell(struct vu_proxy *p, const struct vu_seen *m, uint32_t flags, uint32_t error,
@@ -263,6 +274,31 @@ static void pump(int from, int to, struct vu_seen *m)
 	shutdown(to, SHUT_WR);
 }
 
+/* Replies come in the order of their requests, and these checks wait for each. */
+static void note_request(struct vu_proxy *p, const struct vu_seen *m)
+{
+	struct vu_seen part = { m->at, m->len < LAST ? m->len : LAST, { 0 }, 0 };
+
+	if (vu_seen_flags(m) & 1)
+		return; /* a reply to the server */
+	vu_seen_copy(&p->last, &part);
+	p->asked = 0;
+	if (vu_is_feature(m, SET | STATE) && m->len == PAYLOAD + 16) {
+		p->asked = vu_seen_u32(m, 8);
+		p->n_states++;
+	}
+	if (vu_is(m, C_DATA_WRITE))
+		p->n_writes++;
+}
+
+static void note_reply(struct vu_proxy *p, const struct vu_seen *m)
+{
+	if (!vu_is(m, C_FEATURE) || !p->asked || vu_seen_failed(m))
+		return;
+	p->state = p->asked;
+	p->had_stop_copy |= p->asked == 3;
+}
+
 static bool pass(struct vu_proxy *p, bool (*alter)(struct vu_proxy *p, struct vu_seen *m), int to,
 		 struct vu_seen *m)
 {
@@ -280,6 +316,7 @@ static bool from_user(struct vu_proxy *p, struct vu_seen *m)
 
 	p->words[3] = pieces;
 	if (got == GOT_MESSAGE) {
+		note_request(p, m);
 		pass(p, p->mutant ? p->mutant->request : NULL, p->server, m);
 		p->versioned = true;
 		return true;
@@ -305,6 +342,7 @@ static bool from_server(struct vu_proxy *p, struct vu_seen *m)
 		shutdown(p->user, SHUT_WR);
 		return false;
 	}
+	note_reply(p, m);
 	return pass(p, p->mutant ? p->mutant->reply : NULL, p->user, m);
 }
 
@@ -328,6 +366,7 @@ static void *between(void *opaque)
 	free(in.at);
 	free(out.at);
 	free(p->held.at);
+	free(p->last.at);
 	free(p);
 	return NULL;
 }
@@ -358,6 +397,14 @@ static int start(void *(*run)(void *), void *arg)
 	return -r;
 }
 
+static int open_device(const struct vu_mutant *mutant)
+{
+	const char *spec = mutant && mutant->spec ? mutant->spec : SPEC;
+
+	return mutant && mutant->v1 ? models_open_v1(spec, NULL, &device, NULL)
+				    : models_open(spec, &device, NULL);
+}
+
 int vu_mutant_connect(const struct vu_mutant *mutant, int *ret_fd)
 {
 	struct vu_proxy *p = calloc(1, sizeof(*p));
@@ -366,8 +413,7 @@ int vu_mutant_connect(const struct vu_mutant *mutant, int *ret_fd)
 	if (!p)
 		return -ENOMEM;
 	if (!device)
-		r = mutant && mutant->v1 ? models_open_v1(SPEC, NULL, &device, NULL)
-					 : models_open(SPEC, &device, NULL);
+		r = open_device(mutant);
 	if (!r && (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, user) ||
 		   socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, server)))
 		r = -errno;

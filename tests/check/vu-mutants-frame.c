@@ -8,31 +8,13 @@
 
 #include "vu-mutant.h"
 
-enum {
-	VERSION = 1,
-	DMA_MAP = 2,
-	GET_INFO = 4,
-	REGION_INFO = 5,
-	IRQ_INFO = 7,
-	RESET = 13,
-	WRITE_MULTI = 15,
-	FEATURE = 16
-};
-
-#define PAYLOAD 16u
-
-static bool is(const struct vu_seen *m, uint16_t command)
-{
-	return m->len >= PAYLOAD && vu_seen_command(m) == command;
-}
-
 /* --- VERSION ----------------------------------------------------------------------------------------- */
 
 static bool serve_before_version(struct vu_proxy *p, struct vu_seen *m)
 {
 	const uint32_t info[4] = { 16, 3, 9, 5 };
 
-	if (p->versioned || is(m, VERSION))
+	if (p->versioned || vu_is(m, C_VERSION))
 		return true;
 	vu_succeed(p, m, info, sizeof(info));
 	p->versioned = true;
@@ -41,14 +23,14 @@ static bool serve_before_version(struct vu_proxy *p, struct vu_seen *m)
 
 static bool any_major(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, VERSION))
+	if (vu_is(m, C_VERSION))
 		vu_seen_set16(m, PAYLOAD, 0);
 	return true;
 }
 
 static bool higher_minor(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, VERSION))
+	if (vu_is(m, C_VERSION))
 		vu_seen_set16(m, PAYLOAD + 2, 1);
 	return true;
 }
@@ -66,14 +48,14 @@ static bool full_list(struct vu_proxy *p, struct vu_seen *m)
 	static const char all[] =
 		"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_size\":1048576,\"pgsizes\":4096}}";
 
-	if (is(m, VERSION) && !vu_seen_failed(m))
+	if (vu_is(m, C_VERSION) && !vu_seen_failed(m))
 		version_of(m, all, sizeof(all));
 	return true;
 }
 
 static bool needs_capabilities(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (!is(m, VERSION) || !vu_seen_has(m, "{}") || vu_seen_has(m, "capabilities"))
+	if (!vu_is(m, C_VERSION) || !vu_seen_has(m, "{}") || vu_seen_has(m, "capabilities"))
 		return true;
 	vu_fail(p, m, EINVAL);
 	return false;
@@ -81,14 +63,14 @@ static bool needs_capabilities(struct vu_proxy *p, struct vu_seen *m)
 
 static bool remember_proposal(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, VERSION))
+	if (vu_is(m, C_VERSION))
 		p->n = vu_seen_has(m, "pgsizes");
 	return true;
 }
 
 static bool no_nul(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, VERSION) && p->n) {
+	if (vu_is(m, C_VERSION) && p->n) {
 		m->len--;
 		vu_seen_set32(m, 4, (uint32_t)m->len);
 	}
@@ -99,14 +81,14 @@ static bool number_as_text(struct vu_proxy *p, struct vu_seen *m)
 {
 	static const char all[] = "{\"capabilities\":{\"pgsizes\":\"4096\"}}";
 
-	if (is(m, VERSION) && p->n)
+	if (vu_is(m, C_VERSION) && p->n)
 		version_of(m, all, sizeof(all));
 	return true;
 }
 
 static bool refuse_unknown(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (!is(m, VERSION) || !vu_seen_has(m, "x-check"))
+	if (!vu_is(m, C_VERSION) || !vu_seen_has(m, "x-check"))
 		return true;
 	vu_fail(p, m, EINVAL);
 	return false;
@@ -115,14 +97,14 @@ static bool refuse_unknown(struct vu_proxy *p, struct vu_seen *m)
 static bool unasked_twin(struct vu_proxy *p, struct vu_seen *m)
 {
 	/* Only to a VERSION that has asked for little: the user that looks at it. */
-	if (is(m, VERSION) && !p->n && m->n_fds == 0 && vu_seen_has(m, "max_msg_fds"))
+	if (vu_is(m, C_VERSION) && !p->n && m->n_fds == 0 && vu_seen_has(m, "max_msg_fds"))
 		m->fds[m->n_fds++] = dup(p->user);
 	return true;
 }
 
 static bool twin_index(struct vu_proxy *p, struct vu_seen *m)
 {
-	char *at = is(m, VERSION) ? memmem(m->at, m->len, "fd_index\":", 10) : NULL;
+	char *at = vu_is(m, C_VERSION) ? memmem(m->at, m->len, "fd_index\":", 10) : NULL;
 
 	if (at)
 		at[10] = '7';
@@ -131,14 +113,14 @@ static bool twin_index(struct vu_proxy *p, struct vu_seen *m)
 
 static bool remember_bare(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, VERSION))
+	if (vu_is(m, C_VERSION))
 		p->n = m->len == PAYLOAD + 4;
 	return true;
 }
 
 static bool many_fds(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, REGION_INFO) && p->n && !vu_seen_failed(m))
+	if (vu_is(m, C_REGION_INFO) && p->n && !vu_seen_failed(m))
 		for (int i = 0; i < 2; i++)
 			m->fds[m->n_fds++] = dup(p->user);
 	return true;
@@ -170,27 +152,27 @@ static bool odd_flags(struct vu_proxy *p, struct vu_seen *m)
 
 static bool unique_ids(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, GET_INFO) && vu_seen_id(m) == 7 && p->n++)
+	if (vu_is(m, C_GET_INFO) && vu_seen_id(m) == 7 && p->n++)
 		vu_seen_set16(m, 0, (uint16_t)(7 + p->n));
 	return true;
 }
 
 static bool reply_anyway(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, GET_INFO) && vu_seen_flags(m) == 0x10)
+	if (vu_is(m, C_GET_INFO) && vu_seen_flags(m) == 0x10)
 		vu_seen_set32(m, 8, 0);
 	return true;
 }
 
 static bool forget_without_reply(struct vu_proxy *p, struct vu_seen *m)
 {
-	return !is(m, DMA_MAP) || !(vu_seen_flags(m) & 0x10);
+	return !vu_is(m, C_DMA_MAP) || !(vu_seen_flags(m) & 0x10);
 }
 
 /* Nothing to write is nothing to say. */
 static bool no_answer_to_nothing(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (!is(m, WRITE_MULTI) || vu_seen_u64(m, 0))
+	if (!vu_is(m, C_WRITE_MULTI) || vu_seen_u64(m, 0))
 		return true;
 	vu_hang_up(p);
 	return false;
@@ -200,14 +182,14 @@ static bool error_with_payload(struct vu_proxy *p, struct vu_seen *m)
 {
 	const uint32_t more[4] = { 16, 0, 4000, 0 };
 
-	if (is(m, IRQ_INFO) && vu_seen_failed(m))
+	if (vu_is(m, C_IRQ_INFO) && vu_seen_failed(m))
 		vu_seen_payload(m, more, sizeof(more));
 	return true;
 }
 
 static bool last_first(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, GET_INFO) && vu_seen_id(m) == 100) {
+	if (vu_is(m, C_GET_INFO) && vu_seen_id(m) == 100) {
 		vu_seen_copy(&p->held, m);
 		return false;
 	}
@@ -230,21 +212,21 @@ static bool one_piece(struct vu_proxy *p, struct vu_seen *m)
 
 static bool echo_argsz_asked(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, GET_INFO))
+	if (vu_is(m, C_GET_INFO))
 		p->words[0] = vu_seen_u32(m, 0);
 	return true;
 }
 
 static bool echo_argsz(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, GET_INFO) && !vu_seen_failed(m) && p->words[0] == 64)
+	if (vu_is(m, C_GET_INFO) && !vu_seen_failed(m) && p->words[0] == 64)
 		vu_seen_set32(m, PAYLOAD, 64);
 	return true;
 }
 
 static bool all_that_is_there(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, REGION_INFO) && vu_seen_u32(m, 0) == 32)
+	if (vu_is(m, C_REGION_INFO) && vu_seen_u32(m, 0) == 32)
 		vu_seen_set32(m, PAYLOAD, 4096);
 	return true;
 }
@@ -253,7 +235,7 @@ static bool all_that_is_there(struct vu_proxy *p, struct vu_seen *m)
 
 static bool any_command(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (!is(m, 99))
+	if (!vu_is(m, 99))
 		return true;
 	vu_succeed(p, m, NULL, 0);
 	return false;
@@ -278,7 +260,7 @@ static bool hurt_by_headers(struct vu_proxy *p, struct vu_seen *m)
 
 	memcpy(&size, m->at + 4, 4);
 	vu_mutant_memory[HURT] |= size == 1u << 30;
-	if (!is(m, VERSION) || !vu_mutant_memory[HURT])
+	if (!vu_is(m, C_VERSION) || !vu_mutant_memory[HURT])
 		return true;
 	vu_fail(p, m, EBUSY);
 	return false;
@@ -286,7 +268,7 @@ static bool hurt_by_headers(struct vu_proxy *p, struct vu_seen *m)
 
 static bool hurt_by_ends(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (!is(m, VERSION) || !vu_mutant_memory[LEFT])
+	if (!vu_is(m, C_VERSION) || !vu_mutant_memory[LEFT])
 		return true;
 	vu_fail(p, m, EBUSY);
 	return false;
@@ -295,7 +277,7 @@ static bool hurt_by_ends(struct vu_proxy *p, struct vu_seen *m)
 /* A state that is not there is the last one. */
 static bool part_of_a_state(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (!is(m, FEATURE) || m->len != PAYLOAD + 8 || vu_seen_u32(m, 4) != (1u << 17 | 2))
+	if (!vu_is(m, C_FEATURE) || m->len != PAYLOAD + 8 || vu_seen_u32(m, 4) != (1u << 17 | 2))
 		return true;
 	vu_succeed(p, m, m->at + PAYLOAD, 8);
 	return false;
@@ -303,14 +285,14 @@ static bool part_of_a_state(struct vu_proxy *p, struct vu_seen *m)
 
 static bool keep_fds(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, GET_INFO) && m->n_fds)
+	if (vu_is(m, C_GET_INFO) && m->n_fds)
 		(void)!dup(m->fds[0]);
 	return true;
 }
 
 static bool reset_payload(struct vu_proxy *p, struct vu_seen *m)
 {
-	if (is(m, RESET) && !vu_seen_failed(m))
+	if (vu_is(m, C_RESET) && !vu_seen_failed(m))
 		vu_seen_payload(m, "0123", 4);
 	return true;
 }

@@ -5,6 +5,7 @@
 
 #include "check-bare.h"
 #include "check-drive.h"
+#include "check-fill.h"
 #include "check-report.h"
 #include "check-touch.h"
 #include "check-user.h"
@@ -115,6 +116,7 @@ static int run(const struct tool_options *o)
 		.open = open_one,
 		.opaque = (void *)o,
 		.driver = &check_drive_workload,
+		.filler = &check_fill_nic,
 		.has_second = o->second,
 		.dangerous = o->dangerous,
 		.kernel = open_kind_of(o->words[0]) == OPEN_KERNEL,
