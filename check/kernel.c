@@ -157,6 +157,7 @@ uint32_t kernel_state(struct check_context *c)
 
 	if (r)
 		check_fail(c, "the state can be asked for at any time", "%s", strerror(-r));
+	c->at = m.device_state < VMIG_STATE_NR ? m.device_state : VMIG_STATE_NONE;
 	return m.device_state;
 }
 
@@ -194,6 +195,7 @@ static int to_running(struct check_context *c)
 	struct vmig_uapi_device_feature_mig_state m;
 	int fd, r = kernel_get(c, &m);
 
+	c->at = !r && m.device_state < VMIG_STATE_NR ? m.device_state : VMIG_STATE_NONE;
 	if (r || m.device_state == VMIG_STATE_RUNNING)
 		return r;
 	if (m.device_state != VMIG_STATE_RESUMING && m.device_state != VMIG_STATE_ERROR &&
