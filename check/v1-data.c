@@ -150,7 +150,7 @@ static int write_by(struct check_context *c, const struct check_v1_maps *maps, u
 		if (to)
 			memcpy(to, data + done, n);
 		else
-			r = check_v1_put(c, (uint32_t)(offset + done), data + done, n);
+			r = check_v1_put(c, offset + done, data + done, n);
 	}
 	return r;
 }
@@ -163,7 +163,7 @@ static int spoil(struct check_context *c, uint64_t offset, size_t len)
 	if (!none)
 		check_end(c, CHECK_ERROR, "", "no memory");
 	memset(none, 0xdb, len);
-	r = check_v1_put(c, (uint32_t)offset, none, len);
+	r = check_v1_put(c, offset, none, len);
 	free(none);
 	return r;
 }

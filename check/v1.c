@@ -37,14 +37,14 @@ const char *check_v1_name(uint32_t bits)
 
 /* --- registers ------------------------------------------------------------------------------------ */
 
-static int get(struct vmig_device *dev, uint32_t offset, void *ret, size_t width)
+static int get(struct vmig_device *dev, uint64_t offset, void *ret, size_t width)
 {
 	struct vmig_region region;
 
 	return find(dev, &region) ? vmig_device_region_read(dev, region.index, offset, ret, width) : -ENODEV;
 }
 
-static int put(struct vmig_device *dev, uint32_t offset, const void *value, size_t width)
+static int put(struct vmig_device *dev, uint64_t offset, const void *value, size_t width)
 {
 	struct vmig_region region;
 
@@ -52,12 +52,12 @@ static int put(struct vmig_device *dev, uint32_t offset, const void *value, size
 				  : -ENODEV;
 }
 
-int check_v1_get(struct check_context *c, uint32_t offset, void *ret, size_t width)
+int check_v1_get(struct check_context *c, uint64_t offset, void *ret, size_t width)
 {
 	return get(c->dev, offset, ret, width);
 }
 
-int check_v1_put(struct check_context *c, uint32_t offset, const void *value, size_t width)
+int check_v1_put(struct check_context *c, uint64_t offset, const void *value, size_t width)
 {
 	return put(c->dev, offset, value, width);
 }

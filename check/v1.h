@@ -39,8 +39,8 @@ void check_v1_find(struct check_context *c, struct vmig_region *ret);
 const char *check_v1_name(uint32_t bits);
 
 /** Registers of c->dev: 0 or what the access failed with. */
-int check_v1_get(struct check_context *c, uint32_t offset, void *ret, size_t width);
-int check_v1_put(struct check_context *c, uint32_t offset, const void *value, size_t width);
+int check_v1_get(struct check_context *c, uint64_t offset, void *ret, size_t width);
+int check_v1_put(struct check_context *c, uint64_t offset, const void *value, size_t width);
 /** One of 8 bytes, which must be there. */
 uint64_t check_v1_read(struct check_context *c, uint32_t offset);
 /** device_state with its reserved bits. */
