@@ -83,6 +83,7 @@ void user_session_begins(struct check_user *u, struct user_device *d, uint32_t n
 	d->sessions[++d->at % USER_SESSIONS] = (struct user_session){
 		.number = number, .loads = loads, .open = true, .began_at = u->number, .stream = USER_SAVED
 	};
+	d->migrated = true;
 	if (loads) {
 		u->sum.n_loads++;
 		return;

@@ -20,6 +20,7 @@ enum user_rule {
 	USER_NO_ERROR_TARGET,
 	USER_ONLY_OFFERED,
 	USER_NEVER_BACK,
+	USER_FUTURE,
 	USER_SURE_OF_STATE,
 	USER_AFTER_FAILURE,
 	USER_RESETS_FROM_ERROR,
@@ -79,8 +80,8 @@ struct user_session {
 	bool failed; /* a call on it, or an arc of it */
 	uint64_t bytes, digest;
 	uint64_t initial_left; /* of initial_bytes, as far as the user has asked */
-	bool asked, unsure; /* unsure: the answer was a failure */
-	uint32_t stream; /* of what is saved: which of the streams; USER_SAVED: none */
+	bool asked, unsure;    /* unsure: the answer was a failure */
+	uint32_t stream;       /* of what is saved: which of the streams; USER_SAVED: none */
 	uint64_t began_at, drained_at;
 };
 
@@ -111,7 +112,7 @@ struct user_v1 {
 struct user_device {
 	bool used; /* has been opened */
 	int32_t pid;
-	bool knows_flags, knows_state;
+	bool knows_flags, knows_state, migrated;
 	uint64_t flags;
 	uint32_t state; /* the device's own word */
 	uint64_t state_at;

@@ -271,8 +271,21 @@ void user_touch(struct check_user *u, struct user_device *d)
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
+#define KNOWN_FLAGS (VMIG_UAPI_MIGRATION_STOP_COPY | VMIG_UAPI_MIGRATION_P2P | VMIG_UAPI_MIGRATION_PRE_COPY)
+
+static void check_future(struct check_user *u, struct user_device *d)
+{
+	if (!(d->flags & ~(uint64_t)KNOWN_FLAGS))
+		return;
+	user_keeps(u, USER_FUTURE);
+	if (!d->migrated)
+		user_breaks(u, USER_FUTURE, USER_NOBODY, "a migration by the states that are known",
+			    "a device with a flag that nobody knows was not migrated");
+}
+
 void user_device_closed(struct check_user *u, struct user_device *d)
 {
+	check_future(u, d);
 	reacts(u, d);
 	if (d->load_failed)
 		user_keeps(u, USER_ABORTS_BY_RESET);

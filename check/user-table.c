@@ -10,10 +10,12 @@ const struct check_user_rule check_user_rules[] = {
 	/* the state machine */
 	[USER_NO_ERROR_TARGET] = { "never-asks-for-error", { "error.not-a-target" }, FAIL,
 	  "ERROR is never asked for" },
-	[USER_ONLY_OFFERED] = { "only-offered-states", { "optional.unsupported", "path.future-states" }, FAIL,
+	[USER_ONLY_OFFERED] = { "only-offered-states", { "optional.unsupported" }, FAIL,
 	  "no state is asked for that the flags do not offer" },
 	[USER_NEVER_BACK] = { "never-back-to-pre-copy", { "stop-copy.no-way-back" }, FAIL,
 	  "STOP_COPY is never left for a PRE_COPY state" },
+	[USER_FUTURE] = { "lives-with-future-flags", { "path.future-states" }, OBSERVE,
+	  "a device with a flag that nobody knows yet is migrated as any other" },
 	[USER_SURE_OF_STATE] = { "knows-the-state", { "open.initial-state" }, OBSERVE,
 	  "the state is asked for, or the device reset, before the first transition" },
 	[USER_AFTER_FAILURE] = { "heeds-a-failure", { "set.failed-state", "set.user-decides" }, FAIL,

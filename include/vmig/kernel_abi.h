@@ -139,6 +139,8 @@ struct vmig_kabi_device {
 	struct vmig_device *dev;         /* stays the caller's; must outlive the core */
 	struct vmig_kabi_status *status; /* may be NULL */
 	bool no_mmap;                    /* show no region as one that can be mapped */
+	uint64_t
+		more_flags; /* of VFIO_DEVICE_FEATURE_MIGRATION, beside its own: as a later revision might have them */
 	const char *name; /* the one of GROUP_GET_DEVICE_FD; stays the caller's. NULL: any name will do */
 	/** 0, or a negative errno; may block. NULL: none. */
 	int (*fault)(void *opaque, enum vmig_kabi_fault where, uint32_t from, uint32_t to, uint64_t bytes);

@@ -29,7 +29,9 @@ static bool migrates(const struct vmig_kabi_slot *slot)
 
 static int64_t migration(struct vmig_kabi_ctx *ctx, uint64_t addr, uint32_t flags, size_t len)
 {
-	struct vmig_uapi_device_feature_migration mig = { .flags = ctx->file->slot->info.migration_flags };
+	const struct vmig_kabi_slot *slot = ctx->file->slot;
+	struct vmig_uapi_device_feature_migration mig = { .flags = slot->info.migration_flags |
+								   slot->config.more_flags };
 	int r;
 
 	if (!migrates(ctx->file->slot))

@@ -18,6 +18,7 @@
 #define INITIAL 100u
 #define V1      9u /* the index of its region */
 #define DEVICES 16u
+#define LATER   10u /* from this on they have a flag that nobody knows */
 
 struct device {
 	int pid;
@@ -82,6 +83,7 @@ static void ask_flags(struct script *s, unsigned int d)
 		feature(s, d, VMIG_UAPI_DEVICE_FEATURE_GET | VMIG_UAPI_DEVICE_FEATURE_MIGRATION);
 
 	call.v[0] = VMIG_UAPI_MIGRATION_STOP_COPY | VMIG_UAPI_MIGRATION_P2P | VMIG_UAPI_MIGRATION_PRE_COPY;
+	call.v[0] |= d >= LATER ? UINT64_C(1) << 40 : 0;
 	tell(s, &call);
 }
 
@@ -558,5 +560,9 @@ void user_script(struct check_user *user, const char *mutant)
 	migrate_v1(&s);
 	transitions_that_fail(&s);
 	a_load_that_fails(&s);
+	if (is(&s, "gives-up-at-a-future-flag")) {
+		open_device(&s, LATER + 1, 9);
+		close_device(&s, LATER + 1);
+	}
 	check_user_end(user, true);
 }

@@ -73,6 +73,71 @@ TEST(every_call_is_told_once_with_its_answer)
 	vmm_done(&vmm);
 }
 
+/* Which session, how many bytes, and a digest that is one of the bytes, however they are cut. */
+TEST(a_session_is_told_with_its_number_and_a_digest)
+{
+	static struct log log;
+	const struct vmig_kabi_config config = { .trace = note, .opaque = &log, .digest = true };
+	uint64_t first = 0, bytes[2] = { 0 };
+	uint8_t buf[4096];
+	struct vmm vmm;
+	int data;
+
+	vmm_init(&vmm, &config, "toy", NULL);
+	vmm_open_container(&vmm);
+	for (unsigned int round = 0; round < 2; round++) {
+		const struct vmig_kabi_call *call;
+
+		ck_assert_int_eq(vmm_set_state(&vmm, vmm.fd[0], VMIG_STATE_STOP_COPY, &data), 0);
+		ck_assert_uint_eq(log.calls[log.n - 1].v[3],
+				  (uint64_t)(round + 1) << 32 | VMIG_STATE_STOP_COPY);
+		while (way_read(&vmm.way, data, buf, round ? 100 : sizeof(buf)) > 0)
+			log.n = 1;
+		call = &log.calls[log.n - 1];
+		ck_assert_uint_eq(call->v[2], round + 1);
+		bytes[round] = call->v[1];
+		ck_assert(!round || call->v[0] == first);
+		first = call->v[0];
+		ck_assert_int_eq(vmm_set_state(&vmm, vmm.fd[0], VMIG_STATE_STOP, NULL), 0);
+		way_close(&vmm.way, data);
+		ck_assert_uint_eq(log.calls[log.n - 1].v[2], round + 1);
+		ck_assert_uint_eq(log.calls[log.n - 1].v[0], 0);
+	}
+	ck_assert_uint_gt(bytes[0], 0);
+	ck_assert_uint_eq(bytes[0], bytes[1]);
+	ck_assert_uint_ne(first, 0);
+	vmm_done(&vmm);
+}
+
+TEST(a_report_is_told_with_what_of_it_is_logged)
+{
+	static struct log log;
+	const struct vmig_kabi_config config = { .trace = note, .opaque = &log };
+	struct vmig_range ranges[2] = { { 0x10000, 0x4000 }, { 0x20000, 0x4000 } };
+	struct vmig_uapi_device_feature_dma_logging_control start = { .page_size = 4096,
+								      .num_ranges = 2,
+								      .ranges = (uintptr_t)ranges };
+	uint64_t bits[4] = { 0 };
+	struct vmig_uapi_device_feature_dma_logging_report report = {
+		.iova = 0x12000, .length = 0x10000, .page_size = 4096, .bitmap = (uintptr_t)bits
+	};
+	struct vmm vmm;
+
+	vmm_init(&vmm, &config, "toy", NULL);
+	vmm_open_container(&vmm);
+	ck_assert_int_eq(
+		vmm_feature(&vmm, vmm.fd[0],
+			    VMIG_UAPI_DEVICE_FEATURE_SET | VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_START, &start,
+			    sizeof(start)),
+		0);
+	(void)vmm_feature(&vmm, vmm.fd[0],
+			  VMIG_UAPI_DEVICE_FEATURE_GET | VMIG_UAPI_DEVICE_FEATURE_DMA_LOGGING_REPORT, &report,
+			  sizeof(report));
+	/* 0x12000 to 0x14000, and 0x20000 to 0x22000. */
+	ck_assert_uint_eq(log.calls[log.n - 1].len, 0x4000);
+	vmm_done(&vmm);
+}
+
 /* It may come out of shared memory that another process writes. */
 TEST(any_call_has_a_text_that_fits)
 {
@@ -97,4 +162,6 @@ TEST(any_call_has_a_text_that_fits)
 	}
 }
 
-HARNESS("kernel-abi-trace", T(every_call_is_told_once_with_its_answer), T(any_call_has_a_text_that_fits))
+HARNESS("kernel-abi-trace", T(every_call_is_told_once_with_its_answer),
+	T(a_session_is_told_with_its_number_and_a_digest), T(a_report_is_told_with_what_of_it_is_logged),
+	T(any_call_has_a_text_that_fits))

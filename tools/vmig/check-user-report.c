@@ -71,8 +71,11 @@ static void print_scenario(const struct user_report *report, const struct user_s
 
 	ended_text(s, ended, sizeof(ended));
 	printf("\n%s%s\n  %s; %u saved to the end of %u, %u loaded of %u, %u calls failed\n",
-	       s->fault ? "failure: " : "no failure", s->fault ? s->name : "", ended, s->sum.n_saved,
-	       s->sum.n_saves, s->sum.n_loaded, s->sum.n_loads, s->sum.n_failures);
+	       s->fault ? "failure: " : "no failure",
+	       s->fault    ? s->name
+	       : s->future ? ", and a flag that nobody knows"
+			   : "",
+	       ended, s->sum.n_saved, s->sum.n_saves, s->sum.n_loaded, s->sum.n_loads, s->sum.n_failures);
 	if (!user_scenario_struck(s))
 		printf("  the failure did not strike: this user does not come to where it is\n");
 	for (uint32_t i = 0; i < report->n_rules; i++) {

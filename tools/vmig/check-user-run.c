@@ -14,6 +14,9 @@
 #include "open.h"
 #include "run.h"
 
+/* Of the migration's flags; the kernel has three. */
+#define FUTURE_FLAG (UINT64_C(1) << 40)
+
 struct shared {
 	bool ended, started, timed_out;
 	int status;
@@ -100,7 +103,10 @@ __attribute__((noreturn)) static void play(const struct user_report *report,
 					   const struct user_scenario *scenario, struct shared *shared)
 {
 	struct check_user *judge = check_user_start(shared->judge);
-	struct run_watch watch = { .call = on_call, .opaque = judge, .limit_ns = report->limit_ns };
+	struct run_watch watch = { .call = on_call,
+				   .opaque = judge,
+				   .limit_ns = report->limit_ns,
+				   .more_flags = scenario->future ? FUTURE_FLAG : 0 };
 	struct tool_options o;
 	struct run run = { .o = &o, .watch = &watch };
 	int r = make_options(report, scenario, &o);

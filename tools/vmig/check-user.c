@@ -15,6 +15,7 @@ enum { CONFORMS = 0, DOES_NOT = 1, COULD_NOT_RUN = VMIG_BAD_INPUT };
 /* What is tried without --fail: each failure that a migration can meet, on the side that meets it. */
 static const char *const usual[] = {
 	"none",
+	"future-flags",
 	"source:RUNNING>PRE_COPY:EIO",
 	"source:PRE_COPY>PRE_COPY_P2P:EIO",
 	"source:PRE_COPY_P2P>STOP_COPY:EIO",
@@ -46,7 +47,8 @@ static int add(struct user_report *report, const char *name)
 				 USER_SCENARIOS_MAX, USER_NAME_MAX - 1);
 	report->n_scenarios++;
 	memcpy(s->name, name, strlen(name) + 1);
-	if (!strcmp(name, "none"))
+	s->future = !strcmp(name, "future-flags");
+	if (!strcmp(name, "none") || s->future)
 		return 0;
 	if (!strncmp(name, "source:", 7))
 		s->side = USER_SOURCE, fault += 7;

@@ -22,6 +22,7 @@ struct user_scenario {
 	char name[USER_NAME_MAX]; /* as it was asked for: "none", "write:EIO", "source:read:EIO" */
 	enum user_side side;
 	const char *fault; /* NULL: none. Within @name */
+	bool future;       /* the devices show a flag that nobody knows yet */
 
 	/* What came of it. */
 	int status;   /* of the COMMAND */

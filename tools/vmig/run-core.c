@@ -104,6 +104,7 @@ static int show(struct run_core *core, bool own_mmap)
 		devices[i] = (struct vmig_kabi_device){ .dev = core->devices[i].dev,
 							.status = &core->shared->status[i],
 							.no_mmap = core->shared->no_mmap,
+							.more_flags = core->shared->more_flags,
 							.fault = core->devices[i].n_faults ? on_fault : NULL,
 							.opaque = &core->devices[i] };
 	r = vmig_kabi_new(&config, &core->kabi);

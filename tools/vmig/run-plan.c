@@ -67,6 +67,7 @@ int run_plan(struct run *run)
 	run->shared->n_devices = (uint32_t)n;
 	run->shared->no_mmap = o->no_mmap;
 	run->shared->digest = run->watch != NULL;
+	run->shared->more_flags = run->watch ? run->watch->more_flags : 0;
 	for (int i = 0; i < n && !r; i++) {
 		r = copy_spec(o->words[i], &run->shared->devices[i]);
 		r = r ? r : tool_device_check(run->shared->devices[i].spec);

@@ -39,6 +39,7 @@ struct run_passed {
 struct run_shared {
 	uint64_t magic, size; /* of this structure: both sides are of one build */
 	uint32_t n_devices, n_passed, no_mmap, digest;
+	uint64_t more_flags; /* see struct vmig_kabi_device */
 	struct run_device_spec devices[RUN_DEVICES_MAX];
 	struct run_passed passed[RUN_PASSED_MAX];
 

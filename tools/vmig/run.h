@@ -32,10 +32,11 @@ struct run_watch {
 	/** Each call, in the order in which they were answered, soon after. Never in another thread. */
 	void (*call)(void *opaque, uint64_t number, const struct vmig_kabi_call *call);
 	void *opaque;
-	uint64_t limit_ns; /* then the command, and what it has started, is killed; 0: never */
-	bool started;      /* there was a command */
-	bool timed_out;    /* it was killed */
-	uint64_t lost;     /* calls that came too fast to be seen */
+	uint64_t more_flags; /* that the devices show */
+	uint64_t limit_ns;   /* then the command, and what it has started, is killed; 0: never */
+	bool started;        /* there was a command */
+	bool timed_out;      /* it was killed */
+	uint64_t lost;       /* calls that came too fast to be seen */
 };
 
 /** A run. Filled in from top to bottom, before the command starts; constant then. */

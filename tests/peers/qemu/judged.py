@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""judged QEMU FOLDER FOLDER [IOMMUFD CDEV CDEV] : a live migration between two QEMUs, each with one of the devices that are
-found here already: this is the COMMAND of `vmig check --user`. By the folders for sysfsdev=, or by passed descriptors. The
-machine on the destination runs at once. The last line on stdout is what QEMU has said of it. Status: 0 it was tried."""
+"""judged QEMU FOLDER,... FOLDER,... [IOMMUFD CDEV CDEV] : a live migration between two QEMUs, with the devices that are
+found here already: this is the COMMAND of `vmig check --user`. By the folders for sysfsdev= (as many on each side), or one
+device each by passed descriptors. The machine on the destination runs at once. The last line on stdout is what QEMU has said of it. Status: 0 it was tried."""
 import os
 import shutil
 import sys
@@ -18,7 +18,7 @@ PATIENCE = float(os.environ.get("PATIENCE", "15"))
 
 
 class Machine(Vm):
-    """One whose device is here already: at its folder, or as descriptors."""
+    """One whose devices are here already: at their folders, or as descriptors."""
 
     def __init__(self, cell, name, folder, sysfs, fds, incoming=False):
         self.sysfs, self.fds = sysfs, fds
@@ -31,7 +31,10 @@ class Machine(Vm):
         words = self._qemu(incoming)
         for old, new in zip(("{iommufd}", "{cdev}"), self.fds):
             words = [word.replace(old, new) for word in words]
-        return [word.replace("sysfsdev={}", f"sysfsdev={self.sysfs}") for word in words]
+        for n, folder in enumerate(self.sysfs):
+            number = n if len(self.sysfs) > 1 else ""
+            words = [word.replace(f"sysfsdev={{{number}}}", f"sysfsdev={folder}") for word in words]
+        return words
 
 
 def set_up(source, destination, folder):
@@ -86,8 +89,8 @@ def end(vm):
 
 
 def main(words):
-    qemu, sysfs, fds = words[0], words[1:3], words[3:]
-    cell = Cell("migrate", qemu, way="seccomp", iommu="iommufd" if fds else "container", at_once=True)
+    qemu, sysfs, fds = words[0], [w.split(",") for w in words[1:3]], words[3:]
+    cell = Cell("migrate", qemu, way="seccomp", iommu="iommufd" if fds else "container", at_once=True, devices=len(sysfs[0]))
     folder = place()
     try:
         source = Machine(cell, "src", folder, sysfs[0], fds[:2])
