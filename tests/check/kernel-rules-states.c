@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rules of GET and SET. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "kernel-rule.h"
 
@@ -122,6 +123,15 @@ static int goes_back(struct kernel_mutant *m, int fd, unsigned long request, voi
 		       : kernel_good_ioctl(m, fd, request, arg);
 }
 
+static int never_comes_back(struct kernel_mutant *m, int fd, unsigned long request, void *arg)
+{
+	uint32_t target = target_of(kernel_feature_of(request, arg));
+
+	while (m->state == VMIG_STATE_STOP_COPY && target == VMIG_STATE_PRE_COPY)
+		pause();
+	return kernel_good_ioctl(m, fd, request, arg);
+}
+
 const struct kernel_rule kernel_rules_states[] = {
 	{ "get-tells-a-fd", .ioctl = get_tells_a_fd },
 	{ "get-leaves-fd", .ioctl = get_leaves_fd },
@@ -133,6 +143,7 @@ const struct kernel_rule kernel_rules_states[] = {
 	{ "takes-p2p", .ioctl = takes_optional, .spec = "nic,state=16K,p2p=off" },
 	{ "takes-pre-copy", .ioctl = takes_pre_copy, .spec = "nic,state=16K,precopy=off" },
 	{ "leaves-error", .ioctl = leaves_error },
+	{ "never-comes-back", .ioctl = never_comes_back },
 	{ "goes-back", .ioctl = goes_back },
 	{ 0 },
 };

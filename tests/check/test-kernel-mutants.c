@@ -13,6 +13,7 @@
 #include "tests/harness.h"
 
 #define TIMEOUT_MS 120000
+#define HANG_MS    1000
 #define CDEV       "/dev/vfio/devices/vfio0"
 
 struct which {
@@ -73,6 +74,16 @@ TEST(devices_without_optional_states_turn_none_red)
 	good("serial,p2p=off,precopy=off", "");
 }
 
+static const struct check *find_check(const char *id)
+{
+	const struct check *check = check_table;
+
+	while (check->id && strcmp(check->id, id) != 0)
+		check++;
+	ck_assert_ptr_nonnull(check->id);
+	return check;
+}
+
 /* It cannot load, so that it meets one check only. */
 TEST(a_device_that_goes_to_error_is_good)
 {
@@ -80,13 +91,23 @@ TEST(a_device_that_goes_to_error_is_good)
 	const struct check_target target = { .open_kernel = open_mutant,
 					     .opaque = &which,
 					     .timeout_ms = TIMEOUT_MS };
-	const struct check *check = check_table;
 	struct check_result result;
 
-	while (strcmp(check->id, "out-of-error-by-reset-only") != 0)
-		check++;
-	check_run(&target, check, &result);
+	check_run(&target, find_check("out-of-error-by-reset-only"), &result);
 	ck_assert_msg(result.verdict == CHECK_PASS, "%s: %s", result.did, result.saw);
+}
+
+/* As kernels up to 6.12.95, but that its process can be killed. */
+TEST(a_device_that_never_comes_back_hangs)
+{
+	struct which which = { "never-comes-back", kernel_mutant_spec("never-comes-back"), CDEV };
+	const struct check_target target = {
+		.open_kernel = open_mutant, .opaque = &which, .dangerous = true, .timeout_ms = HANG_MS
+	};
+	struct check_result result;
+
+	check_run(&target, find_check("stop-copy-to-pre-copy"), &result);
+	ck_assert_msg(result.verdict == CHECK_HANG, "%s: %s", result.did, result.saw);
 }
 
 /* A folder as sysfs has it for a device of group 90. */
@@ -130,7 +151,7 @@ TEST(mutants_are_found_by_their_checks_only_4)
 HARNESS("check-kernel-mutants", T_SLOW(good_devices_turn_none_red_by_cdev, 120),
 	T_SLOW(devices_without_optional_states_turn_none_red, 120),
 	T_SLOW(a_good_device_turns_none_red_by_group, 120), T(a_device_that_goes_to_error_is_good),
-	T_SLOW(mutants_are_found_by_their_checks_only_1, 120),
+	T(a_device_that_never_comes_back_hangs), T_SLOW(mutants_are_found_by_their_checks_only_1, 120),
 	T_SLOW(mutants_are_found_by_their_checks_only_2, 120),
 	T_SLOW(mutants_are_found_by_their_checks_only_3, 120),
 	T_SLOW(mutants_are_found_by_their_checks_only_4, 120))
