@@ -93,6 +93,11 @@ assert all(f'id="clause-{c["id"]}"' in page for c in report["clauses"] if "verdi
 PY
 	page y.html '"Conforms" in text and "Nothing that breaks a rule" in text'
 }
+t_one_wrong_transition_of_many_is_seen() {
+	expect 1 "$VMIG" check --json --html x.html model:nic,state=16K,fault=rule:takes-a-part
+	json out '[t["wrong"] > 0 and t["ok"] > 0 for t in x[0]["transitions"] if (t["from"], t["to"]) == ("RESUMING", "STOP")] == [True]'
+	page x.html 'sum(a.get("class") == "arc wrong" for t, a in e) == 1'
+}
 t_whatever_a_device_is_called() {
 	local dir='<b onclick=alert(1)>&"'\''</b>'$'\xff\e'
 	mkdir -p "$dir"
@@ -166,15 +171,19 @@ t_a_wrong_baseline_is_refused_with_its_place() {
 	wrong_baseline 'bad.json: device: is missing' 'del r["device"]'
 	wrong_baseline 'bad.json: kernel: is not a string' 'r["kernel"] = 6'
 	wrong_baseline 'bad.json: time: is too long' 'r["time"] = "9" * 256'
+	wrong_baseline 'none: cannot be opened' 'r["time"] = "9" * 255'
 	wrong_baseline 'bad.json: checks: is not an array' 'r["checks"] = {}'
 	wrong_baseline 'bad.json: checks\[3\]: is not an object' 'r["checks"][3] = 3'
 	wrong_baseline 'bad.json: checks\[3\].verdict: is no verdict' 'r["checks"][3]["verdict"] = "perhaps"'
 	wrong_baseline 'bad.json: checks\[5\].id: is there twice' 'r["checks"][5]["id"] = r["checks"][0]["id"]'
 	wrong_baseline 'bad.json: clauses\[0\].verdict: is missing' 'del r["clauses"][0]["verdict"]'
+	wrong_baseline 'bad.json: clauses\[0\].id: is missing' 'r["clauses"] = [{}] * 4096'
 	wrong_baseline 'bad.json: clauses: has too many rows' 'r["clauses"] = [{}] * 4097'
 	wrong_baseline 'bad.json: transitions\[1\].from: is no state' 'r["transitions"][1]["from"] = "GONE"'
 	wrong_baseline 'bad.json: transitions\[1\].median-ns: is no time' 'r["transitions"][1]["median-ns"] = -1'
 	refused 2 'none.json: cannot be read' "$VMIG" check --baseline none.json vfio-user:none
+	truncate -s $((64 * 1024 * 1024)) bad.json
+	refused 2 'bad.json: line 1, column ' "$VMIG" check --baseline bad.json vfio-user:none
 	truncate -s $((64 * 1024 * 1024 + 1)) bad.json
 	refused 2 'bad.json: has more than 64 MiB' "$VMIG" check --baseline bad.json vfio-user:none
 }
