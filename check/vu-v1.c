@@ -39,7 +39,7 @@ static bool has_type(struct vu *vu)
 	return false;
 }
 
-bool vu_is_v1(struct vu *vu)
+int vu_v1_region(struct vu *vu)
 {
 	for (uint32_t i = 0; i < vu->n_regions && i < 64; i++) {
 		struct vu_body b = { 0 };
@@ -51,9 +51,14 @@ bool vu_is_v1(struct vu *vu)
 		vu_64(&b, 0);
 		vu_64(&b, 0);
 		if (!vu_call(vu, VU_REGION_INFO, &b) && (vu_u32(vu, 4) & 8) && has_type(vu))
-			return true;
+			return (int)i;
 	}
-	return false;
+	return -1;
+}
+
+bool vu_is_v1(struct vu *vu)
+{
+	return vu_v1_region(vu) >= 0;
 }
 
 static void start(struct check_context *c, struct vu *vu)

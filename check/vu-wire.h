@@ -183,6 +183,8 @@ int vu_log_report(struct vu *vu, uint64_t iova, uint64_t length, uint64_t page_s
 void vu_needs_log(struct vu *vu);
 /** The device has a migration region, so that the text of 0.9.1 is about it (vu-v1.c). */
 bool vu_is_v1(struct vu *vu);
+/** Its index, or -1. */
+int vu_v1_region(struct vu *vu);
 
 /** A descriptor of the check's that the other side is given: where it can be seen whether anybody has it open still. */
 int vu_watch(struct vu *vu, int fd);
