@@ -66,7 +66,7 @@ static void check_others(struct check_user *u, struct user_device *d, uint32_t f
 		if (e == d || !e->used || e->pid != d->pid ||
 		    !(e->flags & d->flags & VMIG_UAPI_MIGRATION_P2P))
 			continue;
-		if (user_is_p2p(to))
+		if (e->saved && (user_is_p2p(to) || stops(to)))
 			user_keeps(u, USER_P2P_FIRST);
 		if (!stops(to) || !(from == VMIG_STATE_RUNNING || user_saves_in(from) || user_is_p2p(from)))
 			continue;
@@ -74,7 +74,7 @@ static void check_others(struct check_user *u, struct user_device *d, uint32_t f
 			user_breaks(u, USER_P2P_FIRST, e->state_at,
 				    "all devices in a P2P state before one is stopped",
 				    "a device was stopped while another one was in PRE_COPY");
-		else if (stops(e->state) && !user_is_p2p(from) && !stops(from))
+		else if (e->saved && e->state == VMIG_STATE_STOP_COPY && !user_is_p2p(from) && !stops(from))
 			user_breaks(u, USER_P2P_FIRST, e->state_at,
 				    "all devices in a P2P state before one is stopped",
 				    "a device was in %s still when another one had been stopped",

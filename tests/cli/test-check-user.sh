@@ -119,6 +119,27 @@ t_forms_of_the_report() {
 	expect 1 "$VMIG" check --user --fail none --tap -- "$VMM" leaves-data-fd-open
 	has out '^not ok [0-9]* - none: closes-data-fd$'
 }
+t_a_page_of_html() {
+	able
+	expect 1 "$VMIG" check --user --fail none --html p.html -- "$VMM" leaves-data-fd-open
+	python3 - <<-'PY' || fail "the page"
+		import html.parser
+		class Page(html.parser.HTMLParser):
+		    open, ids, text = [], [], ""
+		    def handle_starttag(self, tag, attrs):
+		        self.ids += [v for k, v in attrs if k == "id"]
+		        assert tag != "script" and not any(k in ("src", "href") for k, _ in attrs)
+		        if tag not in ("meta",): self.open.append(tag)
+		    def handle_endtag(self, tag):
+		        assert self.open.pop() == tag, tag
+		    def handle_data(self, data):
+		        self.text += data
+		page = Page()
+		page.feed(open("p.html").read())
+		assert page.ids == ["runs", "rules", "clauses"] and not page.open
+		assert "the data_fd of a session that saved was left open" in page.text and "set.user-closes" in page.text
+	PY
+}
 t_what_is_refused() {
 	refused 2 "no command" "$VMIG" check --user --device nic
 	refused 2 "has the form WHERE:WHAT" "$VMIG" check --user --fail nonsense -- true

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "check-report.h"
 #include "check-user.h"
 
 #define PAD "                "
@@ -24,7 +25,7 @@ static void calls_text(const struct check_user_result *result, char *buf, size_t
 					 (unsigned long long)result->calls[i]);
 }
 
-static void ended_text(const struct user_scenario *s, char *buf, size_t size)
+void user_ended_text(const struct user_scenario *s, char *buf, size_t size)
 {
 	if (s->crashed)
 		snprintf(buf, size, "what plays the devices crashed");
@@ -69,7 +70,7 @@ static void print_scenario(const struct user_report *report, const struct user_s
 	char ended[64];
 	uint32_t kept = 0, silent = 0;
 
-	ended_text(s, ended, sizeof(ended));
+	user_ended_text(s, ended, sizeof(ended));
 	printf("\n%s%s\n  %s; %u saved to the end of %u, %u loaded of %u, %u calls failed\n",
 	       s->fault ? "failure: " : "no failure",
 	       s->fault    ? s->name
@@ -109,6 +110,15 @@ void user_report_text(const struct user_report *report)
 			continue;
 		printf("  %-14s  %-26s  %s\n", check_verdict_name(verdict), check_user_rules[i].id,
 		       check_user_rules[i].about);
+	}
+	printf("\nclauses\n");
+	for (size_t i = 0; check_clauses[i].id; i++) {
+		enum check_verdict verdict;
+
+		if (user_clause_verdict(report, &check_clauses[i], &verdict) &&
+		    verdict != CHECK_NOT_APPLICABLE)
+			printf("  %-14s  %-26s  %-11s  %s\n", check_verdict_name(verdict),
+			       check_clauses[i].id, check_clauses[i].level, check_clauses[i].text);
 	}
 	printf("\n%u kept, %u broken, %u observations, %u errors, %u not applicable\n", counts[CHECK_PASS],
 	       counts[CHECK_FAIL], counts[CHECK_OBSERVATION], counts[CHECK_ERROR],
@@ -155,6 +165,20 @@ static json_t *scenario_json(const struct user_report *report, const struct user
 			 "loaded", (int)s->sum.n_loaded, "failures", (int)s->sum.n_failures, "rules", rules);
 }
 
+static json_t *all_clauses_json(const struct user_report *report)
+{
+	json_t *clauses = json_array();
+	enum check_verdict verdict;
+
+	for (size_t i = 0; check_clauses[i].id; i++)
+		if (user_clause_verdict(report, &check_clauses[i], &verdict))
+			json_array_append_new(
+				clauses, json_pack("{s:s, s:s, s:s, s:s}", "id", check_clauses[i].id, "level",
+						   check_clauses[i].level, "text", check_clauses[i].text,
+						   "verdict", check_verdict_name(verdict)));
+	return clauses;
+}
+
 void user_report_json(const struct user_report *report)
 {
 	json_t *command = json_array(), *devices = json_array(), *scenarios = json_array(),
@@ -172,8 +196,8 @@ void user_report_json(const struct user_report *report)
 						       "about", check_user_rules[i].about, "clauses",
 						       clauses_json(&check_user_rules[i]), "verdict",
 						       check_verdict_name(user_rule_verdict(report, i))));
-	o = json_pack("{s:o, s:o, s:o, s:o}", "user", command, "devices", devices, "scenarios", scenarios,
-		      "rules", rules);
+	o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "user", command, "devices", devices, "scenarios",
+		      scenarios, "rules", rules, "clauses", all_clauses_json(report));
 	json_dumpf(o, stdout, JSON_COMPACT);
 	printf("\n");
 	json_decref(o);
@@ -229,42 +253,26 @@ void user_report_tap(const struct user_report *report)
 	}
 }
 
-static void print_xml(FILE *to, const char *text)
-{
-	for (; *text; text++) {
-		if (*text == '<')
-			fputs("&lt;", to);
-		else if (*text == '>')
-			fputs("&gt;", to);
-		else if (*text == '&')
-			fputs("&amp;", to);
-		else if (*text == '"')
-			fputs("&quot;", to);
-		else
-			fputc((unsigned char)*text < ' ' || (unsigned char)*text > '~' ? '?' : *text, to);
-	}
-}
-
 static void junit_result(FILE *to, const struct user_scenario *s, uint32_t rule)
 {
 	const struct check_user_result *result = &s->results[rule];
 
 	fputs("  <testcase classname=\"vmig.check.user.", to);
-	print_xml(to, s->name);
+	check_report_escape(to, s->name);
 	fprintf(to, "\" name=\"%s\">", check_user_rules[rule].id);
 	if (is_bad(result)) {
 		fputs("<failure message=\"", to);
-		print_xml(to, result->saw);
+		check_report_escape(to, result->saw);
 		fputs("\">did: ", to);
-		print_xml(to, result->did);
+		check_report_escape(to, result->did);
 		fputs("; expected: ", to);
-		print_xml(to, result->expected);
+		check_report_escape(to, result->expected);
 		fputs("</failure>", to);
 	} else if (result->verdict == CHECK_NOT_APPLICABLE) {
 		fputs("<skipped/>", to);
 	} else if (result->verdict == CHECK_OBSERVATION) {
 		fputs("<system-out>", to);
-		print_xml(to, result->saw);
+		check_report_escape(to, result->saw);
 		fputs("</system-out>", to);
 	}
 	fputs("</testcase>\n", to);
@@ -275,10 +283,10 @@ static void junit_scenario(FILE *to, const struct user_report *report, const str
 	char ended[64];
 
 	fputs("  <testcase classname=\"vmig.check.user.", to);
-	print_xml(to, s->name);
+	check_report_escape(to, s->name);
 	fputs("\" name=\"the-command-ends\">", to);
 	if (s->hung || s->crashed) {
-		ended_text(s, ended, sizeof(ended));
+		user_ended_text(s, ended, sizeof(ended));
 		fprintf(to, "<failure message=\"%s\"/>", ended);
 	}
 	fputs("</testcase>\n", to);

@@ -119,6 +119,32 @@ enum check_verdict user_rule_verdict(const struct user_report *report, uint32_t 
 	return worst;
 }
 
+static bool cites(const struct check_user_rule *rule, const char *clause)
+{
+	for (int i = 0; i < CHECK_CLAUSES_MAX && rule->clauses[i]; i++)
+		if (!strcmp(rule->clauses[i], clause))
+			return true;
+	return false;
+}
+
+bool user_clause_verdict(const struct user_report *report, const struct check_clause *clause,
+			 enum check_verdict *ret)
+{
+	bool any = false;
+
+	*ret = CHECK_NOT_APPLICABLE;
+	for (uint32_t i = 0; i < report->n_rules; i++) {
+		enum check_verdict verdict = user_rule_verdict(report, i);
+
+		if (!cites(&check_user_rules[i], clause->id))
+			continue;
+		any = true;
+		if (weight(verdict) > weight(*ret))
+			*ret = verdict;
+	}
+	return any;
+}
+
 /* --- the verb --------------------------------------------------------------------------------- */
 
 static int run_all(struct user_report *report)
@@ -160,7 +186,8 @@ static int tell(const struct user_report *report)
 		user_report_tap(report);
 	else if (!o->quiet)
 		user_report_text(report);
-	if (o->junit && user_report_junit(report, o->junit))
+	if ((o->junit && user_report_junit(report, o->junit)) ||
+	    (o->html && user_report_html(report, o->html)))
 		return COULD_NOT_RUN;
 	if (!is_something(report))
 		return tool_fail(COULD_NOT_RUN,
@@ -178,8 +205,8 @@ static int check_words(const struct tool_options *o)
 				 "COMMAND");
 	if (o->json && o->tap)
 		return tool_fail(VMIG_BAD_INPUT, "--json and --tap: one of them");
-	if (o->html || o->baseline)
-		return tool_fail(VMIG_BAD_INPUT, "--html and --baseline are not for --user");
+	if (o->baseline)
+		return tool_fail(VMIG_BAD_INPUT, "--baseline is not for --user");
 	if (o->second)
 		return tool_fail(VMIG_BAD_INPUT, "--second: with --user a device more is one more --device");
 	return 0;

@@ -4,7 +4,7 @@
  *
  *	check-user.c         the verb: which scenarios there are
  *	check-user-run.c     one scenario: the COMMAND with devices of ours, in a process of its own
- *	check-user-report.c  what comes of it, for people, JSON, TAP and JUnit
+ *	check-user-report.c  what comes of it, for people, JSON, TAP and JUnit; check-user-html.c as a page
  */
 #ifndef VMIG_TOOLS_CHECK_USER_H
 #define VMIG_TOOLS_CHECK_USER_H
@@ -52,11 +52,17 @@ bool user_scenario_struck(const struct user_scenario *scenario);
 bool user_scenario_is_bad(const struct user_report *report, const struct user_scenario *scenario);
 /** Of a rule, over all scenarios. */
 enum check_verdict user_rule_verdict(const struct user_report *report, uint32_t rule);
+/** Of a clause, over the rules that cite it; false: none does. */
+bool user_clause_verdict(const struct user_report *report, const struct check_clause *clause,
+			 enum check_verdict *ret);
 
 void user_report_text(const struct user_report *report);
 void user_report_json(const struct user_report *report);
 void user_report_tap(const struct user_report *report);
 /** 0, or an exit status: it has been said. */
 int user_report_junit(const struct user_report *report, const char *path);
+int user_report_html(const struct user_report *report, const char *path);
+/** "it ended with status 0" */
+void user_ended_text(const struct user_scenario *scenario, char *buf, size_t size);
 
 #endif
