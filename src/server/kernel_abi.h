@@ -82,6 +82,7 @@ struct vmig_kabi_data {
 	bool loads;
 	uint32_t number;             /* of the device's sessions, from 1 */
 	uint64_t passed;             /* bytes */
+	bool drained;                /* the last read said so */
 	struct vmig_digest *digest;  /* of them; NULL: nobody asks */
 	struct vmig_kabi_data *next; /* of the same device; under slot->lock */
 };

@@ -220,6 +220,7 @@ int64_t vmig_kabi_data_read(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t l
 		return -EBADF;
 	enter(data->file.slot);
 	r = read_locked(ctx, data, addr, len);
+	data->drained = r == -ENOMSG;
 	tell(ctx, data, addr, r);
 	leave(data->file.slot);
 	if (r > 0)
@@ -306,13 +307,42 @@ int64_t vmig_kabi_data_write(struct vmig_kabi_ctx *ctx, uint64_t addr, uint64_t 
 
 /* --- PRECOPY_INFO ------------------------------------------------------------------------- */
 
-/** A session that has ended says that it has: the text wants EINVAL of it, unless the device is in a PRE_COPY state again. */
-static int ended(const struct vmig_kabi_slot *slot)
+static bool in_precopy(const struct vmig_kabi_slot *slot)
 {
 	uint32_t state;
-	int r = vmig_device_query_state(slot->dev, &state);
 
-	return !r && (state == VMIG_STATE_PRE_COPY || state == VMIG_STATE_PRE_COPY_P2P) ? -ENODEV : -EINVAL;
+	return !vmig_device_query_state(slot->dev, &state) &&
+	       (state == VMIG_STATE_PRE_COPY || state == VMIG_STATE_PRE_COPY_P2P);
+}
+
+/**
+ * Of a device that does not tell its sizes (plain vfio-user has no such question), since every device with PRE_COPY must
+ * answer: what stop-copy would need and was not read yet, or at least something, until it is drained.
+ */
+static void estimate(const struct vmig_kabi_data *data, struct vmig_precopy *ret)
+{
+	uint64_t size;
+
+	*ret = (struct vmig_precopy){ 0 };
+	if (data->drained)
+		return;
+	if (vmig_device_query_stop_copy_size(data->file.slot->dev, &size) < 0)
+		size = 0;
+	ret->initial_bytes = size > data->passed ? size - data->passed : 1;
+}
+
+/** What a session says that has ended, or does not know the question, is judged by the state first: outside PRE_COPY it is EINVAL. */
+static int query_session(const struct vmig_kabi_data *data, struct vmig_precopy *ret)
+{
+	int r = data->session ? vmig_session_query_precopy(data->session, ret) : -ENODEV;
+
+	if (r != -ENODEV && r != -EOPNOTSUPP)
+		return r;
+	if (!in_precopy(data->file.slot))
+		return -EINVAL;
+	if (r == -EOPNOTSUPP)
+		estimate(data, ret);
+	return r == -EOPNOTSUPP ? 0 : r;
 }
 
 static int query_precopy(struct vmig_kabi_data *data, struct vmig_precopy *ret)
@@ -321,10 +351,8 @@ static int query_precopy(struct vmig_kabi_data *data, struct vmig_precopy *ret)
 
 	enter(data->file.slot);
 	r = vmig_kabi_fault(data->file.slot, VMIG_KABI_FAULT_PRECOPY_INFO, VMIG_STATE_NONE, data->passed);
-	if (!r) {
-		r = data->session ? vmig_session_query_precopy(data->session, ret) : -ENODEV;
-		r = r == -ENODEV ? ended(data->file.slot) : r;
-	}
+	if (!r)
+		r = query_session(data, ret);
 	leave(data->file.slot);
 	return r;
 }
@@ -337,7 +365,7 @@ static int64_t precopy_info(struct vmig_kabi_ctx *ctx, uint64_t arg)
 	struct vmig_precopy sizes;
 	int r;
 
-	if (!(slot->info.has & VMIG_HAS_PRECOPY_INFO))
+	if (!(slot->info.migration_flags & VMIG_MIGRATION_PRE_COPY))
 		return -ENOTTY;
 	r = vmig_kabi_get_args(ctx, arg, &info, sizeof(info));
 	if (!r && data->loads)

@@ -100,6 +100,22 @@ t_by_the_kernels_abi() {
 	done
 	[ $n -gt 0 ] || skip "no way in: $(cat err)"
 }
+# A device of another process, and one that does not tell the sizes of its pre-copy: who is shown it may ask for them all the same.
+t_by_the_kernels_abi_over_vfio_user() {
+	local way name n=0
+	serve a nic,state=64K
+	serve b nic,state=64K --plain
+	for way in ${WAYS:-preload seccomp}; do
+		"$VMIG" run --intercept=$way --quiet --device serial -- true 2>err || continue
+		for name in a b; do
+			expect 0 "$VMIG" run --intercept=$way --quiet --device vfio-user:$PWD/$name -- "$VMIG" check vfio:{} --dangerous --json
+			json out 'sum(c["verdict"] == "pass" for c in x[0]["checks"]) >= 45'
+			json out 'all(c["verdict"] == "pass" for c in x[0]["checks"] if c["id"] in ("precopy-info", "initial-bytes-shrink", "precopy-info-flags", "read-when-both-are-zero"))'
+			n=$((n + 1))
+		done
+	done
+	[ $n -gt 0 ] || skip "no way in: $(cat err)"
+}
 t_a_fault_is_found_and_named() {
 	expect 1 "$VMIG" check 'model:nic,state=64K,fault=RUNNING>PRE_COPY:EIO'
 	has out '^  fail +every-pair-of-states '
