@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """report.py [--write] GOLDEN CONSOLE WANTED... : the reports of `vmig check --json` on a guest's console against what they
 were. A line "@@ report NAME/MODE STATUS BASE64" (of a gzip) is one; GOLDEN/NAME.txt is what it shall be, in every mode.
-WANTED are the reports that must be there. --write: make the files instead. Emits TAP without numbers.
+WANTED are the reports that must be there; others are not looked at. --write: make the files instead. Emits TAP without numbers.
 report.py --quotes GOLDEN DOCUMENT: what a document quotes ("```report NAME") is in GOLDEN/NAME.txt.
 A check that is newer than the file and found nothing is told, and is no failure; whatever else differs is one."""
 import base64
@@ -110,6 +110,8 @@ def main(argv):
     folder, console, *wanted = [a for a in argv[1:] if a != "--write"]
     seen = set()
     for full, status, data in reports(console):
+        if full not in wanted:
+            continue
         name = full.split("/")[0]
         path = os.path.join(folder, name + ".txt")
         try:
