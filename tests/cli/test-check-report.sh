@@ -77,6 +77,19 @@ t_transitions_are_counted_and_timed() {
 	has out '^  RUNNING -> PRE_COPY +- +- +[0-9]+ +- '
 	has out '^  RESUMING -> RUNNING by a reset +[0-9]+ '
 }
+t_what_does_not_apply_is_told_once() {
+	expect 0 "$VMIG" check model:serial
+	[ "$(grep -c 'the device is not reached by vfio-user:$' out)" = 1 ] || fail "a reason is not there once"
+	has out '^ {18}vu-version-first, '
+	has out '^  skipped +there is no second device \(--second\):$'
+	! grep -qE '.{150}' <(sed -n '/not reached by/,/^clauses/p' out) || fail "lines are too long"
+	python3 - <<'PY' || fail "a check or a clause is not there"
+import json, os, subprocess
+report = json.loads(subprocess.run([os.environ["VMIG"], "check", "--json", "model:serial"], capture_output=True).stdout)
+text = set(open("out").read().replace(",", " ").split())
+assert {c["id"] for c in report["checks"]} | {c["id"] for c in report["clauses"] if "verdict" in c} <= text
+PY
+}
 t_a_page_has_it_all() {
 	expect 1 "$VMIG" check --quiet --html x.html "$broken"
 	page x.html 'all(s in ids for s in ("summary", "findings", "states", "timings", "clauses", "checks", "unchecked"))'

@@ -206,11 +206,16 @@ static void arc(FILE *to, const struct graph *g, uint32_t from, uint32_t target)
 		around(to, g, from, target, sum);
 }
 
+static bool is_in(const struct check_arc *arc, uint32_t state)
+{
+	return !arc->second && (arc->from == state || arc->then == state);
+}
+
 static bool entered(const struct check_report *report, uint32_t state)
 {
 	for (size_t i = 0; check_table[i].id; i++)
 		for (uint32_t j = 0; j < check_arcs_kept(&report->results[i]); j++)
-			if (report->results[i].arcs[j].then == state && !report->results[i].arcs[j].second)
+			if (is_in(&report->results[i].arcs[j], state))
 				return true;
 	return false;
 }

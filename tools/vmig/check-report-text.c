@@ -1,6 +1,34 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The report of the conformance suite for people, on a terminal. */
+#include <string.h>
+
 #include "check-report.h"
+
+#define WIDTH  116
+#define INDENT 18
+
+static bool applies(enum check_verdict verdict)
+{
+	return verdict != CHECK_NOT_APPLICABLE && verdict != CHECK_SKIPPED;
+}
+
+/* One more of a list of words; *@column is 0 at first. */
+static void put_word(const char *word, int *column)
+{
+	int len = (int)strlen(word);
+
+	if (*column && *column + len + 2 > WIDTH) {
+		printf(",\n");
+		*column = 0;
+	} else if (*column) {
+		*column += printf(", ");
+	}
+	if (!*column)
+		*column = printf("%*s", INDENT, "");
+	*column += printf("%s", word);
+}
+
+/* --- checks -------------------------------------------------------------------------------------- */
 
 static void print_check(const struct check *check, const struct check_result *result)
 {
@@ -12,31 +40,91 @@ static void print_check(const struct check *check, const struct check_result *re
 		printf("  %-14s    did       %s\n", "", result->did);
 		printf("  %-14s    saw       %s\n", "", result->saw);
 		printf("  %-14s    expected  %s\n", "", result->expected);
-	} else if (result->verdict != CHECK_PASS) {
-		printf("  %-14s    %s\n", "", result->saw);
 	}
 }
 
-static void print_clause(const struct check_clause *clause, const struct check_result *results)
+static bool same_reason(const struct check_result *a, const struct check_result *b)
 {
-	if (check_clause_has_check(clause))
-		printf("  %-14s  %-24s  %-11s  %s\n",
-		       check_verdict_name(check_clause_verdict(clause, results)), clause->id, clause->level,
-		       clause->text);
+	return a->verdict == b->verdict && !strcmp(a->saw, b->saw);
+}
+
+/* All that say the same as the one of row @i, unless an earlier one does. */
+static void print_reason(const struct check_report *report, size_t i)
+{
+	const struct check_result *results = report->results;
+	int column = 0;
+
+	for (size_t j = 0; j < i; j++)
+		if (same_reason(&results[i], &results[j]))
+			return;
+	printf("  %-14s  %s:\n", check_verdict_name(results[i].verdict), results[i].saw);
+	for (size_t j = i; check_table[j].id; j++)
+		if (same_reason(&results[i], &results[j]))
+			put_word(check_table[j].id, &column);
+	printf("\n");
+}
+
+static void print_checks(const struct check_report *report)
+{
+	printf("\nchecks\n");
+	for (size_t i = 0; check_table[i].id; i++)
+		if (applies(report->results[i].verdict))
+			print_check(&check_table[i], &report->results[i]);
+	for (size_t i = 0; check_table[i].id; i++)
+		if (!applies(report->results[i].verdict))
+			print_reason(report, i);
+}
+
+/* --- clauses ------------------------------------------------------------------------------------- */
+
+static void print_clause(const struct check_clause *clause, enum check_verdict verdict)
+{
+	printf("  %-14s  %-24s  %-11s  %s\n", check_verdict_name(verdict), clause->id, clause->level,
+	       clause->text);
+}
+
+/* Those of the text that begins at row @i. */
+static void print_others(const struct check_report *report, size_t i, enum check_verdict verdict)
+{
+	int column = 0;
+
+	for (size_t j = i;
+	     check_clauses[j].id && check_report_same_text(&check_clauses[i], &check_clauses[j]); j++)
+		if (check_clause_has_check(&check_clauses[j]) &&
+		    check_clause_verdict(&check_clauses[j], report->results) == verdict) {
+			if (!column)
+				printf("  %s:\n", check_verdict_name(verdict));
+			put_word(check_clauses[j].id, &column);
+		}
+	if (column)
+		printf("\n");
+}
+
+/* From row @i on; the row after it. */
+static size_t print_text(const struct check_report *report, size_t i)
+{
+	size_t j = i;
+
+	printf("\nclauses of %.*s\n", (int)check_report_text_len(&check_clauses[i]), check_clauses[i].source);
+	for (; check_clauses[j].id && check_report_same_text(&check_clauses[i], &check_clauses[j]); j++) {
+		enum check_verdict verdict = check_clause_verdict(&check_clauses[j], report->results);
+
+		if (check_clause_has_check(&check_clauses[j]) && applies(verdict))
+			print_clause(&check_clauses[j], verdict);
+	}
+	print_others(report, i, CHECK_NOT_APPLICABLE);
+	print_others(report, i, CHECK_SKIPPED);
+	return j;
 }
 
 static void print_clauses(const struct check_report *report)
 {
 	uint32_t without = 0;
 
-	for (size_t i = 0; check_clauses[i].id; i++) {
-		const struct check_clause *clause = &check_clauses[i];
-
-		if (!i || !check_report_same_text(clause, clause - 1))
-			printf("\nclauses of %.*s\n", (int)check_report_text_len(clause), clause->source);
-		print_clause(clause, report->results);
-		without += !check_clause_has_check(clause);
-	}
+	for (size_t i = 0; check_clauses[i].id;)
+		i = print_text(report, i);
+	for (size_t i = 0; check_clauses[i].id; i++)
+		without += !check_clause_has_check(&check_clauses[i]);
 	printf("\n  (%u more have no check: docs/conformance.md says why)\n", without);
 }
 
@@ -114,11 +202,10 @@ void check_report_text(const struct check_report *report)
 {
 	const uint32_t *n = report->counts;
 
-	printf("%s%s%s\nvmig %s on %s, %s\n\nchecks\n", report->device,
+	printf("%s%s%s\nvmig %s on %s, %s\n", report->device,
 	       *report->second ? ", and for what it saves " : "", report->second, vmig_version(),
 	       report->kernel, report->when);
-	for (size_t i = 0; check_table[i].id; i++)
-		print_check(&check_table[i], &report->results[i]);
+	print_checks(report);
 	print_clauses(report);
 	print_transitions(report);
 	print_changes(report);
