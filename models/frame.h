@@ -8,7 +8,7 @@
  *	END	once, last: the sums
  *
  * The chain goes through every header, so that one that is changed, lost, doubled or moved is found when
- * it is read. Page data has no checksum here: whoever carries the stream has a digest over all of it.
+ * it is read. Page data has no checksum here: what a page has to hold is known (image.h), and is compared.
  */
 #ifndef MODELS_FRAME_H
 #define MODELS_FRAME_H

@@ -5,8 +5,10 @@
 
 #include "frame.h"
 
-/* How many of each lane's last changes are looked for at the end: stale pages are found without reading all. */
-#define PROBES 64u
+/* How many of each lane's last changes are looked for at the end: stale pages are found without reading all. Where that
+ * takes no time that would be missed, all are. */
+#define PROBES   64u
+#define LOOK_ALL 65536u /* cells */
 
 void image_load_start(struct image *image)
 {
@@ -172,14 +174,20 @@ static int check_final(struct image *image)
 
 /* --- bytes ----------------------------------------------------------------------------------- */
 
-static void take_pages(struct image *image, uint64_t len)
+/* Pages are there: each is looked at while it is at hand, but for the lanes' cells, which are right in the end only. */
+static int take_pages(struct image *image, uint64_t len)
 {
 	struct image_loader *load = &image->load;
+	uint64_t page = load->pos / IMAGE_PAGE;
 
 	load->pos += len;
 	load->left -= len;
 	if (!load->left)
 		load->at = LOAD_FRAME;
+	for (; page < load->pos / IMAGE_PAGE; page++)
+		if (!image_pattern_is_right(image, page))
+			return -EBADMSG;
+	return 0;
 }
 
 /* Take one thing from @p: returns its bytes, 0 if there are too few, or an error. */
@@ -195,8 +203,8 @@ static ssize_t take(struct image *image, const uint8_t *p, size_t len)
 	case LOAD_PAGES:
 		n = MIN(len, load->left);
 		memcpy(image->memory + load->pos, p, n);
-		take_pages(image, n);
-		return (ssize_t)n;
+		r = take_pages(image, n);
+		return r ? r : (ssize_t)n;
 	case LOAD_FINAL:
 		n = MIN(len, load->final_len - load->final_have);
 		memcpy(load->final + load->final_have, p, n);
@@ -262,8 +270,8 @@ int image_filled(struct image *image, size_t len)
 	if (load->at == LOAD_BAD)
 		return load->error;
 	load->direct = 0;
-	if (direct)
-		take_pages(image, direct);
+	if (direct && take_pages(image, direct))
+		return bad(load, -EBADMSG);
 	load->staged += len - direct;
 	return take_stage(image);
 }
@@ -272,12 +280,13 @@ int image_filled(struct image *image, size_t len)
 
 static bool lane_is_right(const struct image *image, unsigned int lane, uint64_t count)
 {
-	for (uint64_t k = 0; k < MIN(MIN(PROBES, image->n_pages), count); k++) {
-		uint64_t s = count - 1 - k;
+	uint64_t n = image->n_pages * image->lanes <= LOOK_ALL ? image->n_pages
+							       : MIN(MIN(PROBES, image->n_pages), count);
+	uint64_t page;
 
-		if (get_le64(image_cell(image, lane, image_page_of(image, lane, s))) != s + 1)
+	for (uint64_t k = 0; k < n; k++)
+		if (!image_cell_is_right(image, lane, count, k, &page))
 			return false;
-	}
 	return true;
 }
 

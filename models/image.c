@@ -7,24 +7,6 @@
 
 #include "bytes.h"
 
-/* In each page the lanes' cells come first; the pattern starts where the most lanes end, at a cache line. */
-#define CELLS 576u
-#define WORDS ((IMAGE_PAGE - CELLS) / 8)
-
-static uint64_t pattern(uint64_t page, unsigned int word)
-{
-	return mix64(page) + word * 0x9e3779b97f4a7c15ull;
-}
-
-static void fill_page(struct image *image, uint64_t page)
-{
-	uint8_t *p = image->memory + page * IMAGE_PAGE;
-
-	memset(p, 0, CELLS);
-	for (unsigned int i = 0; i < WORDS; i++)
-		put_le64(p + CELLS + i * 8, pattern(page, i));
-}
-
 static uint64_t gcd(uint64_t a, uint64_t b)
 {
 	while (b) {
@@ -77,7 +59,7 @@ int image_init(struct image *image, uint64_t device, uint64_t size, unsigned int
 	}
 	madvise(image->memory, size, MADV_HUGEPAGE); /* fewer faults; a wish, not a need */
 	for (uint64_t p = 0; p < image->n_pages; p++)
-		fill_page(image, p);
+		image_fill_page(image, p);
 	return 0;
 }
 
@@ -111,7 +93,7 @@ void image_reset(struct image *image)
 	pthread_mutex_lock(&image->lock);
 	for (uint64_t p = 0; p < image->n_pages; p++)
 		if (image_bit(image->touched, p))
-			fill_page(image, p);
+			image_fill_page(image, p);
 	memset(image->touched, 0, image->n_words * sizeof(uint64_t));
 	memset(image->dirty, 0, image->n_words * sizeof(uint64_t));
 	memset(image->counts, 0, sizeof(image->counts));
@@ -184,31 +166,23 @@ uint64_t image_count(struct image *image, unsigned int lane)
 
 /* --- proof --------------------------------------------------------------------------------- */
 
-static bool pattern_is_right(const struct image *image, uint64_t page)
+bool image_cell_is_right(const struct image *image, unsigned int lane, uint64_t count, uint64_t k,
+			 uint64_t *ret_page)
 {
-	const uint8_t *p = image->memory + page * IMAGE_PAGE;
-	uint64_t wrong = 0;
+	/* Change number count - 1 - k; where there was none yet, the page it would have met is still 0. */
+	uint64_t s = k < count ? count - 1 - k : image->n_pages - 1 - (k - count);
 
-	for (unsigned int i = image->lanes * 8; i < CELLS; i += 8)
-		wrong |= get_le64(p + i);
-	for (unsigned int i = 0; i < WORDS; i++)
-		wrong |= get_le64(p + CELLS + i * 8) ^ pattern(page, i);
-	return !wrong;
+	*ret_page = image_page_of(image, lane, s);
+	return get_le64(image_cell(image, lane, *ret_page)) == (k < count ? s + 1 : 0);
 }
 
-/* The change that a lane made last in each page is one of its last n_pages ones. */
 static void check_lane(const struct image *image, unsigned int lane, uint64_t *bad)
 {
-	uint64_t count = image->counts[lane];
+	uint64_t page;
 
-	for (uint64_t k = 0; k < image->n_pages; k++) {
-		/* Change number count - 1 - k; where there was none yet, the page it would have met is still 0. */
-		uint64_t s = k < count ? count - 1 - k : image->n_pages - 1 - (k - count);
-		uint64_t page = image_page_of(image, lane, s);
-
-		if (get_le64(image_cell(image, lane, page)) != (k < count ? s + 1 : 0))
+	for (uint64_t k = 0; k < image->n_pages; k++)
+		if (!image_cell_is_right(image, lane, image->counts[lane], k, &page))
 			image_set_bit(bad, page);
-	}
 }
 
 uint64_t image_check(struct image *image)
@@ -221,7 +195,7 @@ uint64_t image_check(struct image *image)
 	for (unsigned int lane = 0; lane < image->lanes; lane++)
 		check_lane(image, lane, bad);
 	for (uint64_t p = 0; p < image->n_pages; p++)
-		if (!pattern_is_right(image, p))
+		if (!image_pattern_is_right(image, p))
 			image_set_bit(bad, p);
 	pthread_mutex_unlock(&image->lock);
 	for (uint64_t w = 0; w < image->n_words; w++)

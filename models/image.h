@@ -205,6 +205,15 @@ static inline uint8_t *image_cell(const struct image *image, unsigned int lane, 
 	return image->memory + page * IMAGE_PAGE + lane * 8;
 }
 
+/** As @page is at power-on. */
+void image_fill_page(struct image *image, uint64_t page);
+/** Is all of @page right, but for the cells of lanes? */
+bool image_pattern_is_right(const struct image *image, uint64_t page);
+/** The change that a lane made last in each page is one of its last n_pages ones: is the one before the @k last ones there,
+ *  of a lane that has made @count? *ret_page is where it is looked for. */
+bool image_cell_is_right(const struct image *image, unsigned int lane, uint64_t count, uint64_t k,
+			 uint64_t *ret_page);
+
 /** Make the changes that waited for a loan. With the lock. */
 void image_flush(struct image *image);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/frame.h"
+#include "models/image.h"
 #include "models/nic.h"
 #include "rig.h"
 
@@ -404,19 +405,47 @@ TEST(a_stale_page_is_found)
 	bytes_free(&good);
 }
 
-TEST(a_wrong_byte_in_a_page_is_found_when_asked)
+/* Where its frames say nothing of: what a page has to hold is known. */
+static void refuse_flipped(const struct bytes *good, uint8_t *at, const char *what)
+{
+	struct vmig_device *dev = rig_open("nic,state=64K");
+
+	*at ^= 1;
+	refuse(dev, good->data, good->len, what, 0);
+	*at ^= 1;
+	accept_stream(dev, good);
+	vmig_device_close(dev);
+}
+
+TEST(a_wrong_byte_in_a_page_is_found)
 {
 	struct bytes good = make_stream(SPEC);
-	struct vmig_device *dev = rig_open("nic,state=64K");
 	struct parts parts;
+	uint8_t *page;
 
 	take_apart(&good, &parts);
-	/* In the pattern of the page that was sent last: nobody's digest is here to find it at once. */
-	good.data[parts.data[parts.n - 3] - good.data + 2048] ^= 1;
-	ck_assert_int_eq(rig_load_all(dev, good.data, good.len), 0);
+	page = good.data + (parts.data[parts.n - 3] - good.data);
+	refuse_flipped(&good, page + 2048, "the pattern");
+	refuse_flipped(&good, page + 4095, "the last byte");
+	refuse_flipped(&good, page + 575, "a cell of no lane");
+	refuse_flipped(&good, page, "the dirty rate's cell");
+	refuse_flipped(&good, page + 7, "a lane's cell, beyond what it can count to");
+	bytes_free(&good);
+}
+
+/* An old change of a large state: to look at all of them would take time, and the device stands still meanwhile. */
+TEST(a_wrong_cell_of_a_large_state_is_found_when_asked)
+{
+	struct vmig_device *dev = rig_open("nic,state=8M,queues=64");
+	struct bytes own = { 0 };
+
+	rig_set(dev, VMIG_STATE_STOP);
+	rig_save_all(dev, &own);
+	own.data[2 * IMAGE_FRAME + 512 * IMAGE_PAGE] ^= 1;
+	ck_assert_int_eq(rig_load_all(dev, own.data, own.len), 0);
 	ck_assert_uint_eq(rig_wrong(dev), 1);
 	vmig_device_close(dev);
-	bytes_free(&good);
+	bytes_free(&own);
 }
 
 /* At once, by its first frame: before anything of the old state is lost, and long before the source stops. */
@@ -447,5 +476,5 @@ TEST(the_stream_of_another_device_is_refused)
 HARNESS("stream", T_SLOW(any_bit_of_a_header_counts, 60), T_SLOW(any_byte_of_the_final_record_counts, 60),
 	T(a_part_of_it_is_not_enough), T(nothing_may_follow_the_end), T(frames_do_not_change_places),
 	T(pages_lie_within_the_memory), T(every_page_must_be_there), T(frames_come_in_their_order),
-	T(registers_must_be_possible), T(a_stale_page_is_found),
-	T(a_wrong_byte_in_a_page_is_found_when_asked), T(the_stream_of_another_device_is_refused))
+	T(registers_must_be_possible), T(a_stale_page_is_found), T(a_wrong_byte_in_a_page_is_found),
+	T(a_wrong_cell_of_a_large_state_is_found_when_asked), T(the_stream_of_another_device_is_refused))
