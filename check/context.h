@@ -98,6 +98,10 @@ int check_load(struct check_context *c, struct vmig_device *dev, const uint8_t *
 /** The other device, in RUNNING. */
 struct vmig_device *check_second(struct check_context *c);
 
+/** Write to what was named by --touch, or something else; *ret is what is there then: CHECK_TOUCH_MAX bytes. */
+void check_touch(struct check_context *c, struct vmig_device *dev, uint8_t *ret);
+void check_touch_otherwise(struct check_context *c, struct vmig_device *dev, uint8_t *ret);
+
 extern void check_every_pair(struct check_context *c),
 	check_sessions_where_they_start(struct check_context *c),
 	check_group_keeps_session(struct check_context *c), check_stays(struct check_context *c),

@@ -16,18 +16,18 @@ static void read_it(struct check_context *c, struct vmig_device *dev, uint8_t *t
 }
 
 /* Write and read back, as a register need not keep all bits. */
-static void touch(struct check_context *c, uint8_t *ret)
+void check_touch(struct check_context *c, struct vmig_device *dev, uint8_t *ret)
 {
 	const struct check_touch *t = c->target->touch;
-	int r = vmig_device_region_write(c->dev, t->region, t->offset, t->bytes, t->len);
+	int r = vmig_device_region_write(dev, t->region, t->offset, t->bytes, t->len);
 
 	if (r)
 		check_end(c, CHECK_ERROR, "what is to be touched can be written", "%s", strerror(-r));
-	read_it(c, c->dev, ret);
+	read_it(c, dev, ret);
 }
 
 /* Something else, if the device takes it, so that what was touched can only come with the data. */
-static void spoil(struct check_context *c, struct vmig_device *dev, uint8_t *ret)
+void check_touch_otherwise(struct check_context *c, struct vmig_device *dev, uint8_t *ret)
 {
 	const struct check_touch *t = c->target->touch;
 	uint8_t bytes[CHECK_TOUCH_MAX];
@@ -55,13 +55,13 @@ void check_touched(struct check_context *c)
 	int r;
 
 	check_to_running(c, to);
-	touch(c, touched);
+	check_touch(c, c->dev, touched);
 	check_did(c, "wrote to region %u at %#llx, saved the device", t->region,
 		  (unsigned long long)t->offset);
 	check_go(c, VMIG_STATE_STOP);
 	check_save(c, 65536, &a);
 	check_to_running(c, c->dev);
-	spoil(c, to, other);
+	check_touch_otherwise(c, to, other);
 	if (!memcmp(other, touched, t->len))
 		check_end(c, CHECK_SKIPPED, "", "it is %s, whatever is written", hex(text, other, t->len));
 	check_did(c, "wrote to region %u at %#llx, saved the device, and loaded that (%zu bytes) into %s",

@@ -277,10 +277,30 @@ static int takes_any_order(struct mutant *m, uint64_t offset, const void *buf, s
 	return 0;
 }
 
-static int knows_its_own(struct mutant *m, uint64_t offset, const void *buf, size_t len)
+static int loads_nothing(struct mutant *m, uint64_t offset, const void *buf, size_t len)
 {
-	m->region.flag |= mutant_v1_asked(offset, buf, len) == V1_SAVING;
-	return offset == V1_DATA_SIZE && !m->region.flag ? -EINVAL : mutant_v1_write(m, offset, buf, len);
+	if (offset == V1_DATA_SIZE && len == 8)
+		return 0;
+	if (mutant_v1_asked(offset, buf, len) == V1_RUNNING && mutant_v1_state(m) == V1_RESUMING)
+		return vmig_device_reset(m->inner);
+	return mutant_v1_write(m, offset, buf, len);
+}
+
+static unsigned int n_open;
+
+static void one_more(struct mutant *m)
+{
+	m->region.other = n_open++ > 0;
+}
+
+static void one_less(struct mutant *m)
+{
+	n_open--;
+}
+
+static int not_beside_another(struct mutant *m, uint64_t offset, const void *buf, size_t len)
+{
+	return offset == V1_DATA_SIZE && m->region.other ? -EINVAL : mutant_v1_write(m, offset, buf, len);
 }
 
 /* device_state is told as @region.offset, once: after a failure. */
@@ -334,7 +354,8 @@ const struct mutant_rule mutant_buffer_rules[] = {
 	{ "v1-takes-anything", .v1_write = takes_anything },
 	{ "v1-takes-a-part", .v1_write = takes_a_part },
 	{ "v1-takes-any-order", .v1_write = takes_any_order },
-	{ "v1-knows-its-own", .v1_write = knows_its_own },
+	{ "v1-loads-nothing", .v1_write = loads_nothing },
+	{ "v1-not-beside-another", .open = one_more, .close = one_less, .v1_write = not_beside_another },
 	{ "v1-wrong-state-after-failure", .v1_read = tells_failure_read, .v1_write = tells_failure_write,
 	  .reset = tells_failed },
 	{ "v1-failure-stays", .v1_write = tells_failure_write, .reset = reset_fails_after_failure },

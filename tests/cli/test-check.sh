@@ -20,6 +20,7 @@ t_models_in_process() {
 }
 # of_v1 DEVICE... : clean, and its migration region is checked, too; SECTIONS are the forms of the data section
 SECTIONS="trapped mapped partitioned"
+TOUCH="--touch 0:0x1000:0020000000000000" # a register of a queue's
 of_v1() {
 	clean "$@"
 	json out 'sum(c["id"].startswith("v1-") and c["verdict"] == "pass" for c in x[0]["checks"]) >= 26'
@@ -28,13 +29,13 @@ of_v1() {
 t_models_by_v1() {
 	local section nic=v1+model:nic,state=64K,v1=on
 	for section in $SECTIONS; do
-		of_v1 $nic,v1-section=$section,v1-size=20K --second $nic,v1-size=20K --dangerous
+		of_v1 $nic,v1-section=$section,v1-size=20K --second $nic,v1-size=20K --dangerous $TOUCH
 		[ $section = trapped ] ||
 			json out '{c["verdict"] for c in x[0]["checks"] if c["id"] in ("v1-restore-mapped", "v1-mapped-data")} == {"pass"}'
 	done
-	of_v1 v1+model:vgpu,state=64K --second v1+model:vgpu,state=64K
-	of_v1 v1+model:accel,state=64K,v1=on
-	of_v1 v1-no-mmap+model:serial,v1=on --second v1+model:serial,v1=on
+	of_v1 v1+model:vgpu,state=64K --second v1+model:vgpu,state=64K $TOUCH
+	of_v1 v1+model:accel,state=64K,v1=on $TOUCH
+	of_v1 v1-no-mmap+model:serial,v1=on --second v1+model:serial,v1=on --touch 0:7:5a
 }
 t_a_rule_of_v1_is_broken() {
 	expect 1 "$VMIG" check v1+model:nic,state=16K,v1=on,fault=rule:v1-takes-5
@@ -59,10 +60,10 @@ t_v1_by_vfio_user() {
 	local section
 	for section in $SECTIONS; do
 		serve $section nic,state=64K,v1=on,v1-section=$section,v1-size=20K
-		of_v1 v1+vfio-user:$section
+		of_v1 v1+vfio-user:$section $TOUCH
 	done
 	serve b vgpu,state=64K
-	of_v1 v1+vfio-user:b --dangerous
+	of_v1 v1+vfio-user:b --dangerous $TOUCH
 }
 t_v1_by_the_kernels_abi() {
 	local way section n=0
@@ -70,7 +71,7 @@ t_v1_by_the_kernels_abi() {
 		"$VMIG" run --intercept=$way --quiet --device serial -- true 2>err || continue
 		for section in $SECTIONS; do
 			expect 0 "$VMIG" run --intercept=$way --quiet --device nic,state=64K,v1=on,v1-section=$section,v1-size=20K -- \
-				"$VMIG" check v1+vfio:{} --dangerous --json
+				"$VMIG" check v1+vfio:{} --dangerous --json $TOUCH
 			json out 'sum(c["id"].startswith("v1-") and c["verdict"] == "pass" for c in x[0]["checks"]) >= 26'
 			n=$((n + 1))
 		done
