@@ -18,7 +18,7 @@
 #define LAST   256u
 #define LARGE  (64u << 20) /* what says that it is larger is passed on as it comes */
 
-uint64_t vu_mutant_memory[4];
+_Atomic uint64_t vu_mutant_memory[4];
 
 const struct vu_mutant *vu_mutant_find(const char *name)
 {
@@ -101,9 +101,13 @@ void vu_seen_set32(struct vu_seen *m, size_t at, uint32_t v)
 
 void vu_seen_payload(struct vu_seen *m, const void *data, size_t len)
 {
-	m->at = room(m->at, HEADER + len);
+	uint8_t *at = room(NULL, HEADER + len);
+
+	memcpy(at, m->at, HEADER);
 	if (len)
-		memcpy(m->at + HEADER, data, len);
+		memcpy(at + HEADER, data, len);
+	free(m->at);
+	m->at = at;
 	m->len = HEADER + len;
 	vu_seen_set32(m, 4, (uint32_t)m->len);
 }
@@ -424,4 +428,11 @@ int vu_mutant_connect(const struct vu_mutant *mutant, int *ret_fd)
 	r = r ? r : start(between, p);
 	*ret_fd = user[0];
 	return r;
+}
+
+/* Each check's process ends with its threads; ThreadSanitizer would let each sleep a second for them. */
+const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void)
+{
+	return "atexit_sleep_ms=0";
 }

@@ -48,7 +48,7 @@ struct vu_proxy {
 };
 
 /** For a mutant's own use, of all connections. */
-extern uint64_t vu_mutant_memory[4];
+extern _Atomic uint64_t vu_mutant_memory[4];
 
 /* The tables of mutants, each ends with a NULL name. */
 extern const struct vu_mutant vu_mutants_frame[], vu_mutants_dma[], vu_mutants_log[], vu_mutants_state[],
@@ -105,7 +105,7 @@ uint32_t vu_seen_u32(const struct vu_seen *m, size_t at);
 uint64_t vu_seen_u64(const struct vu_seen *m, size_t at);
 void vu_seen_set16(struct vu_seen *m, size_t at, uint16_t v); /* at: of the message */
 void vu_seen_set32(struct vu_seen *m, size_t at, uint32_t v); /* of the message */
-/** The payload becomes this. */
+/** The payload becomes this, which may be a part of what it was. */
 void vu_seen_payload(struct vu_seen *m, const void *data, size_t len);
 /** Does the payload have this text? */
 bool vu_seen_has(const struct vu_seen *m, const char *text);

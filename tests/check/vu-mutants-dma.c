@@ -215,12 +215,12 @@ static int twin = -1;
 
 static void *twin_to_user(void *opaque)
 {
-	struct vu_proxy *p = opaque;
+	int user = (int)(intptr_t)opaque;
 	uint8_t buf[8192];
 	ssize_t n;
 
 	while ((n = read(twin, buf, sizeof(buf))) > 0)
-		if (write(p->user, buf, (size_t)n) != n)
+		if (write(user, buf, (size_t)n) != n)
 			break;
 	return NULL;
 }
@@ -234,7 +234,7 @@ static bool take_twin(struct vu_proxy *p, struct vu_seen *m)
 		return true;
 	twin = m->fds[0];
 	m->fds[0] = fds[0]; /* the other end of it stays open, and silent */
-	pthread_create(&thread, NULL, twin_to_user, p);
+	pthread_create(&thread, NULL, twin_to_user, (void *)(intptr_t)dup(p->user));
 	pthread_detach(thread);
 	return true;
 }
