@@ -83,9 +83,9 @@ t_what_does_not_apply_is_told_once() {
 	has out '^ {18}vu-version-first, '
 	has out '^  skipped +there is no second device \(--second\):$'
 	! grep -qE '.{150}' <(sed -n '/not reached by/,/^clauses/p' out) || fail "lines are too long"
-	python3 - <<'PY' || fail "a check or a clause is not there"
-import json, os, subprocess
-report = json.loads(subprocess.run([os.environ["VMIG"], "check", "--json", "model:serial"], capture_output=True).stdout)
+	python3 - "$VMIG" <<'PY' || fail "a check or a clause is not there"
+import json, subprocess, sys
+report = json.loads(subprocess.run([sys.argv[1], "check", "--json", "model:serial"], capture_output=True).stdout)
 text = set(open("out").read().replace(",", " ").split())
 assert {c["id"] for c in report["checks"]} | {c["id"] for c in report["clauses"] if "verdict" in c} <= text
 PY
