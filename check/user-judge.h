@@ -57,6 +57,7 @@ enum user_rule {
 	USER_V1_RESUMING_ORDER,
 	USER_V1_WHOLE,
 	USER_V1_TRANSACTIONS,
+	USER_V1_AS_READ,
 	USER_V1_ASKS_AFTER_FAILURE,
 	USER_V1_RESETS_FROM_ERROR,
 	USER_V1_ENDS_ON_ERROR,
@@ -90,6 +91,7 @@ struct user_stream {
 	bool whole, v1;
 	uint16_t device;
 	uint64_t bytes, digest; /* of v1: of the sizes of its transactions */
+	uint64_t contents;      /* of v1: of the data of its transactions */
 };
 
 /** What a device has loaded, beside what was saved in this run. */
@@ -103,9 +105,11 @@ struct user_v1 {
 	uint64_t failed_at;
 	/* of an iteration */
 	bool asked_pending, asked_offset;
-	uint64_t pending, offered; /* offered: data_size that was read and not yet counted */
-	bool zero_stopped;         /* pending_bytes was 0 in stop-and-copy */
-	uint64_t bytes, sizes, n;  /* of this saving or resuming: all, a digest of the sizes, how many */
+	uint64_t pending, offered;         /* offered: data_size that was read and not yet counted */
+	uint64_t offered_digest, contents; /* contents: a digest of all; 0 if that is not known: */
+	bool unknown;
+	bool zero_stopped;     /* pending_bytes was 0 in stop-and-copy */
+	uint64_t bytes, sizes; /* of this saving or resuming: all, and a digest of the sizes */
 	uint64_t unread_at;
 };
 

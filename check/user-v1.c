@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The migration region of v1. The user sees what it reads; so does the judge. Data in a section that is mapped are seen by
- * nobody: what is compared is how many bytes went through it, and in what transactions.
+ * The migration region of v1. The user sees what it reads; so does the judge. Of the data there is a digest for each
+ * transaction, so they can be compared when the transactions are the same.
  */
 #include "user-judge.h"
 
@@ -31,10 +31,17 @@ static uint64_t mix(uint64_t before, uint64_t size)
 	return (before ^ size) * 0x9e3779b97f4a7c15ull + (size << 1) + 1;
 }
 
+/* Of one transaction; 0: its digest was not told, so that nothing is known of the whole. */
+static void add_contents(struct user_v1 *v, uint64_t digest)
+{
+	v->unknown |= !digest;
+	v->contents = v->unknown ? 0 : mix(v->contents, digest);
+}
+
 static void start_over(struct user_v1 *v)
 {
-	v->asked_pending = v->asked_offset = v->zero_stopped = v->sequence_failed = false;
-	v->pending = v->offered = v->bytes = v->sizes = v->n = 0;
+	v->unknown = v->asked_pending = v->asked_offset = v->zero_stopped = v->sequence_failed = false;
+	v->pending = v->offered = v->bytes = v->sizes = v->contents = 0;
 }
 
 /* --- device_state ----------------------------------------------------------------------------- */
@@ -107,38 +114,61 @@ static void take(struct check_user *u, struct user_device *d)
 		return;
 	v->bytes += v->offered;
 	v->sizes = mix(v->sizes, v->offered);
+	add_contents(v, v->offered_digest);
 	v->offered = 0;
 	u->streams[s->stream].bytes = v->bytes;
 	u->streams[s->stream].digest = v->sizes;
+	u->streams[s->stream].contents = v->contents;
 }
 
-/* Of a stream of v1, the bytes have to be there; their transactions should be the same. */
+/* How much of a stream that somebody has saved is what was loaded. */
+enum match { NOTHING, BYTES, OTHER_CONTENTS, UNKNOWN_CONTENTS, CONTENTS };
+
+static enum match match(const struct user_stream *stream, const struct user_v1 *v)
+{
+	if (!stream->v1 || !stream->whole || stream->bytes != v->bytes)
+		return NOTHING;
+	if (stream->digest != v->sizes)
+		return BYTES;
+	if (!stream->contents || !v->contents)
+		return UNKNOWN_CONTENTS;
+	return stream->contents == v->contents ? CONTENTS : OTHER_CONTENTS;
+}
+
+static void judge_load(struct check_user *u, enum match best)
+{
+	user_keeps(u, USER_V1_WHOLE);
+	if (best == NOTHING)
+		return user_breaks(u, USER_V1_WHOLE, USER_NOBODY,
+				   "all that the source's device has given, to its end",
+				   "_RESUMING was left for _RUNNING without all of the data");
+	user_keeps(u, USER_V1_TRANSACTIONS);
+	if (best == BYTES) /* then the data cannot be compared */
+		return user_breaks(u, USER_V1_TRANSACTIONS, USER_NOBODY,
+				   "the sizes that the source's data_size had",
+				   "the data were written in transactions of other sizes");
+	if (best == CONTENTS)
+		user_keeps(u, USER_V1_AS_READ);
+	if (best == OTHER_CONTENTS)
+		user_breaks(u, USER_V1_AS_READ, USER_NOBODY, "the data that were read, in their order",
+			    "other data were written than had been read");
+}
+
 static void loaded(struct check_user *u, struct user_device *d)
 {
-	struct user_v1 *v = &d->v1;
-	bool same_bytes = false, same = false, any = false;
+	enum match best = NOTHING;
+	bool any = false;
 
 	for (uint32_t i = 0; i < u->n_streams && i < USER_SAVED; i++) {
-		const struct user_stream *stream = &u->streams[i];
+		enum match this = match(&u->streams[i], &d->v1);
 
-		any |= stream->v1;
-		same_bytes |= stream->v1 && stream->whole && stream->bytes == v->bytes;
-		same |= stream->v1 && stream->whole && stream->bytes == v->bytes &&
-			stream->digest == v->sizes;
+		any |= u->streams[i].v1;
+		best = this > best ? this : best;
 	}
-	if (any) {
-		user_keeps(u, USER_V1_WHOLE);
-		user_keeps(u, USER_V1_TRANSACTIONS);
-	}
-	if (any && !same_bytes)
-		user_breaks(u, USER_V1_WHOLE, USER_NOBODY,
-			    "all that the source's device has given, to its end",
-			    "_RESUMING was left for _RUNNING without all of the data");
-	else if (any && !same)
-		user_breaks(u, USER_V1_TRANSACTIONS, USER_NOBODY, "the sizes that the source's data_size had",
-			    "the data were written in transactions of other sizes");
-	if (same_bytes || !any)
-		user_stream_arrives(u, true, v->bytes, v->sizes);
+	if (any)
+		judge_load(u, best);
+	if (best > NOTHING || !any)
+		user_stream_arrives(u, true, d->v1.bytes, d->v1.sizes);
 }
 
 static void moved(struct check_user *u, struct user_device *d, uint32_t to)
@@ -161,7 +191,7 @@ static void moved(struct check_user *u, struct user_device *d, uint32_t to)
 	if (from == RESUMING && (to & MASK) == RUNNING)
 		loaded(u, d);
 	/* The data of pre-copy that were not taken are given again. */
-	v->asked_pending = v->asked_offset = false;
+	v->unknown = v->asked_pending = v->asked_offset = false;
 	if (!(to & RUNNING) && (from & RUNNING))
 		user_log_stopped(u, d);
 	if ((to & MASK) == RUNNING) {
@@ -278,6 +308,7 @@ static void read_size(struct check_user *u, struct user_device *d)
 			    "pending_bytes, data_offset, data_size, the data",
 			    "data_size was read, and data_offset had not been in this iteration");
 	v->offered = u->call->v[0];
+	v->offered_digest = u->call->v[1];
 }
 
 static void write_size(struct check_user *u, struct user_device *d)
@@ -297,6 +328,7 @@ static void write_size(struct check_user *u, struct user_device *d)
 	v->asked_offset = false;
 	v->bytes += u->call->v[0];
 	v->sizes = mix(v->sizes, u->call->v[0]);
+	add_contents(v, u->call->v[1]);
 }
 
 /* --- accesses --------------------------------------------------------------------------------- */

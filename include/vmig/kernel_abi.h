@@ -161,7 +161,7 @@ struct vmig_kabi_config {
 	const uint32_t *trace_all;
 	/** The only fd that can be mapped is the device's own: see vmig_kabi_file_backing(). For ways in that cannot change mmap. */
 	bool own_mmap;
-	/** Calls on a data transfer session tell a digest of its bytes: they are read once more for that. */
+	/** Calls on a data transfer session, and accesses of v1's data_size, tell a digest of the data: they are read once more for that. */
 	bool digest;
 };
 

@@ -117,9 +117,10 @@ struct vmig_kabi_slot {
 	bool logging;                /* by DMA_LOGGING_START, of: */
 	struct vmig_range *log_ranges;
 	uint32_t n_log_ranges;
-	bool precopy_v2;     /* flags of PRECOPY_INFO have been asked for */
-	uint32_t v1_state;   /* the register, as it was last written with success */
-	uint64_t v1_offered; /* data_size, as it was last read; 0: it has been counted */
+	bool precopy_v2;         /* flags of PRECOPY_INFO have been asked for */
+	uint32_t v1_state;       /* the register, as it was last written with success */
+	uint64_t v1_data_offset; /* as it was last read */
+	uint64_t v1_offered;     /* data_size, as it was last read; 0: it has been counted */
 	uint64_t armed[VMIG_LIMIT_IRQ_INDICES][VMIG_LIMIT_IRQS / 64];
 };
 

@@ -211,6 +211,50 @@ static int write_one(struct vmig_kabi_slot *slot, uint32_t index, uint64_t pos, 
 	return vmig_device_region_write(slot->dev, index, pos, buf, len);
 }
 
+/** What is in the data section now, @len bytes of it: for whoever looks on. */
+static void tell_v1_data(struct vmig_kabi_ctx *ctx, uint64_t len)
+{
+	struct vmig_kabi_slot *slot = ctx->file->slot;
+	_autofree_ uint8_t *buf = malloc(MIN(len, BOUNCE));
+	struct vmig_digest digest;
+	uint64_t from;
+
+	pthread_mutex_lock(&slot->lock);
+	from = slot->v1_data_offset;
+	pthread_mutex_unlock(&slot->lock);
+	if (!from)
+		return;
+	vmig_digest_start(&digest);
+	for (uint64_t at = 0, n; at < len; at += n) {
+		n = MIN(len - at, BOUNCE);
+		if (!buf || !add_fits(from, at) ||
+		    vmig_device_region_read(slot->dev, slot->v1_region, from + at, buf, n))
+			return;
+		vmig_digest_add(&digest, buf, n);
+	}
+	ctx->call.v[1] = vmig_digest_value(&digest);
+}
+
+/** data_size tells of data: of those that can be read, or of those that were written, before they are consumed. */
+static void look_at_v1(struct vmig_kabi_ctx *ctx, uint64_t pos, bool is_write)
+{
+	struct vmig_kabi_slot *slot = ctx->file->slot;
+	uint64_t value = ctx->call.v[0];
+
+	if (pos == offsetof(struct vmig_uapi_device_migration_info, data_offset) && !is_write) {
+		pthread_mutex_lock(&slot->lock);
+		slot->v1_data_offset = value;
+		pthread_mutex_unlock(&slot->lock);
+	} else if (pos == offsetof(struct vmig_uapi_device_migration_info, pending_bytes)) {
+		pthread_mutex_lock(&slot->lock);
+		slot->v1_data_offset = 0; /* a new iteration: not read yet */
+		pthread_mutex_unlock(&slot->lock);
+	} else if (pos == offsetof(struct vmig_uapi_device_migration_info, data_size) && value &&
+		   value <= slot->regions[slot->v1_region].size) {
+		tell_v1_data(ctx, value);
+	}
+}
+
 static int one_access(struct vmig_kabi_ctx *ctx, uint32_t index, uint64_t addr, uint64_t pos, uint64_t len,
 		      bool is_write, void *buf)
 {
@@ -222,6 +266,8 @@ static int one_access(struct vmig_kabi_ctx *ctx, uint32_t index, uint64_t addr, 
 		return r;
 	if (len <= 8)
 		memcpy(&ctx->call.v[0], buf, len);
+	if (index == slot->v1_region && len == sizeof(uint64_t) && slot->kabi->config.digest)
+		look_at_v1(ctx, pos, is_write);
 	r = is_write ? write_one(slot, index, pos, buf, len) : vmig_kabi_put(ctx, addr, buf, len);
 	if (!r && index == slot->v1_region && pos < V1_REGISTERS && len == sizeof(uint64_t))
 		vmig_kabi_note_v1(slot, pos, is_write, ctx->call.v[0]);

@@ -18,6 +18,7 @@
  *	PRECOPY_INFO                 initial     dirty       flags         number
  *	BIND, ATTACH, HWPT_ALLOC     the ids of the struct, in its order
  *	read, write        offset    the value, of up to 8 bytes of a region
+ *	  of data_size (v1)                      digest                    (of the data in the section)
  *	  of a session               digest      bytes       number        (so far; which of the device's sessions it is)
  *	close                        1: by nobody; of a session: its number in v[2]
  *	mmap               offset    prot

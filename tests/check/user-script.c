@@ -30,7 +30,7 @@ struct device {
 struct script {
 	struct check_user *user;
 	const char *mutant;
-	uint64_t n;
+	uint64_t n, data; /* data: the digest of what is in the section of v1 */
 	struct device devices[DEVICES];
 };
 
@@ -434,6 +434,7 @@ static void v1(struct script *s, unsigned int d, enum vmig_kabi_op op, uint64_t 
 	call.offset = (uint64_t)V1 << 40 | at;
 	call.len = at == STATE ? 4 : 8;
 	call.v[0] = value;
+	call.v[1] = at == SIZE ? s->data : 0;
 	call.result = error ? error : (int64_t)call.len;
 	tell(s, &call);
 }
@@ -462,9 +463,11 @@ static void v1_open(struct script *s, unsigned int d, int pid)
 	v1_get(s, d, STATE, 1);
 }
 
-static void v1_iterate(struct script *s, unsigned int d, uint64_t pending, uint64_t size)
+/* @data: what its digest is. */
+static void v1_iterate(struct script *s, unsigned int d, uint64_t pending, uint64_t size, uint64_t data)
 {
-	if (!is(s, "v1-offset-without-pending"))
+	s->data = data;
+	if (!is(s, "v1-offset-without-pending") || pending < 300)
 		v1_get(s, d, PENDING, pending);
 	if (!is(s, "v1-size-without-offset"))
 		v1_get(s, d, OFFSET, 4096);
@@ -476,22 +479,24 @@ static void v1_save(struct script *s, unsigned int d)
 	if (is(s, "v1-from-running-to-error"))
 		v1(s, d, VMIG_KABI_WRITE, STATE, 6, -EINVAL), v1_get(s, d, STATE, 1);
 	v1_put(s, d, STATE, is(s, "v1-changes-reserved-bits") ? 3 | 8 : 3);
-	v1_iterate(s, d, 300, 100);
+	v1_iterate(s, d, 300, 100, 11);
 	v1_get(s, d, PENDING, 0);
 	if (is(s, "v1-iterates-at-zero"))
 		v1_get(s, d, OFFSET, 4096);
 	if (is(s, "v1-writes-size-when-saving"))
 		v1_put(s, d, SIZE, 0);
 	v1_put(s, d, STATE, 2);
-	v1_iterate(s, d, 200, 200);
+	v1_iterate(s, d, 200, 100, 22);
+	v1_iterate(s, d, 100, 100, 33);
 	if (!is(s, "v1-stops-early"))
 		v1_get(s, d, PENDING, 0);
 	v1_put(s, d, STATE, 0);
 	close_device(s, d);
 }
 
-static void v1_load_one(struct script *s, unsigned int d, uint64_t size)
+static void v1_load_one(struct script *s, unsigned int d, uint64_t size, uint64_t data)
 {
+	s->data = data;
 	if (!is(s, "v1-loads-without-offset"))
 		v1_get(s, d, OFFSET, 4096);
 	v1_put(s, d, SIZE, size);
@@ -501,11 +506,12 @@ static void v1_load(struct script *s, unsigned int d)
 {
 	v1_put(s, d, STATE, 4);
 	if (is(s, "v1-halves-a-transaction"))
-		v1_load_one(s, d, 50), v1_load_one(s, d, 50);
+		v1_load_one(s, d, 50, 11), v1_load_one(s, d, 50, 11);
 	else
-		v1_load_one(s, d, 100);
+		v1_load_one(s, d, 100, 11);
+	v1_load_one(s, d, 100, is(s, "v1-changes-the-order") ? 33 : 22);
 	if (!is(s, "v1-leaves-out-the-end"))
-		v1_load_one(s, d, 200);
+		v1_load_one(s, d, 100, is(s, "v1-changes-the-order") ? 22 : 33);
 	v1_put(s, d, STATE, 1);
 	if (is(s, "v1-leaves-the-table"))
 		v1_put(s, d, STATE, 4), v1_put(s, d, STATE, 0);
