@@ -331,7 +331,7 @@ const struct check check_table[] = {
 	  "an error to a command that is not there, and it goes on", vu_unknown_command },
 	{ "vu-odd-headers", { "vu.security" }, SOCKET,
 	  "a header that is not good does no harm to the next user", vu_odd_headers },
-	{ "vu-short-payloads", { "vu.security" }, SOCKET,
+	{ "vu-short-payloads", { "vu.security", "vu.write.size" }, SOCKET,
 	  "payloads that are not whole are refused, and it goes on", vu_short_payloads },
 	{ "vu-cut-off", { "vu.security" }, SOCKET,
 	  "whoever leaves in the midst of a message does no harm to the next user", vu_cut_off },
