@@ -6,8 +6,9 @@
 
 #include "v1.h"
 
-/* More are taken for an endless loop. */
+/* More are taken for an endless loop; so are so many that are empty, one after the other. */
 #define TRANSACTIONS_MAX (1u << 20)
+#define EMPTY_MAX        1000
 
 int check_v1_data(struct check_context *c, uint64_t offset, void *buf, size_t len)
 {
@@ -15,6 +16,17 @@ int check_v1_data(struct check_context *c, uint64_t offset, void *buf, size_t le
 
 	check_v1_find(c, &region);
 	return vmig_device_region_read(c->dev, region.index, offset, buf, len);
+}
+
+/* A check is a process: this is of one. */
+static void no_endless_loop(struct check_context *c, uint64_t size)
+{
+	static unsigned int n_empty;
+
+	n_empty = size ? 0 : n_empty + 1;
+	if (n_empty == EMPTY_MAX)
+		check_fail(c, "pending_bytes comes to 0", "data_size is 0, and something pending, %u times",
+			   n_empty);
 }
 
 struct check_v1_buffer check_v1_buffer(struct check_context *c)
@@ -30,6 +42,7 @@ struct check_v1_buffer check_v1_buffer(struct check_context *c)
 		check_fail(c, "the data lie in the data section", "%#llx bytes at %#llx of a region of %#llx",
 			   (unsigned long long)buffer.size, (unsigned long long)buffer.offset,
 			   (unsigned long long)region.size);
+	no_endless_loop(c, buffer.size);
 	return buffer;
 }
 
