@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""main.py VMIG [FOLDER]: pages of vmig check --html, of good devices and broken ones, looked at in a headless Chromium. TAP.
+"""main.py BUILD [FOLDER]: pages of vmig check --html, of good devices and broken ones, looked at in a headless Chromium. TAP.
 Pages and pictures go into FOLDER, if one is named."""
 import json
 import os
@@ -11,7 +11,8 @@ import traceback
 
 from browser import Browser
 
-VMIG = sys.argv[1]
+VMIG = os.path.join(sys.argv[1], "tools/vmig/vmig")
+VMM = os.path.join(sys.argv[1], "tests/vmm/judged")  # what it does wrong is named
 WINDOWS = [(width, dark) for width in (1280, 400) for dark in (False, True)]
 LOOK = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "look.js"), encoding="utf-8").read()
 NAME = "<img src=x onerror=\"window.bad=1\">'&<script>window.bad=2<_script>"
@@ -135,6 +136,20 @@ class Test:
             problems += ["opened: " + p for p in self.browser.run(LOOK)]
             self.case(f"{name}.{width}.{'dark' if dark else 'light'}", problems)
 
+    def user(self, name, arguments, finding):
+        """Of a VMM (--user)."""
+        got = subprocess.run([VMIG, "check", "--user", "--quiet", "--html", name + ".html", "--device", "nic,state=64K", "nic,state=64K", *arguments],
+                             cwd=self.folder, capture_output=True, check=False, timeout=120)
+        if got.returncode not in (0, 1):
+            raise RuntimeError(f"{name}: {got.stderr.decode()}")
+        for width, dark in WINDOWS:
+            problems = self.look(os.path.join(self.folder, name + ".html"), width, dark)
+            problems += [f"there is no {s}" for s in ("runs", "rules", "clauses") if not self.visible("#" + s)]
+            problems += ["what was found is not there"] if finding and not self.visible(".finding." + finding) else []
+            if self.pictures:
+                self.browser.screenshot(os.path.join(self.folder, f"{name}-{width}-{'dark' if dark else 'light'}.png"))
+            self.case(f"{name}.{width}.{'dark' if dark else 'light'}", problems)
+
     # --- that it would be seen
 
     def red(self, name, what, more):
@@ -154,6 +169,11 @@ def run(test, folder):
         json.dump(before, f)
     for name, arguments, want in PAGES:
         test.page(name, report(folder, name, arguments), want)
+    if subprocess.run([VMIG, "run", "--intercept=seccomp", "--quiet", "--device", "serial", "--", "true"], capture_output=True, check=False).returncode:
+        print("ok - html.user # SKIP seccomp cannot be had")
+    else:
+        test.user("user-good", ["--fail", "none", "--fail", "write:EIO", "--", VMM], None)
+        test.user("user-bad", ["--fail", "none", "--", VMM, "touches-in-p2p"], "fail")
     test.page("hostile", hostile_page(folder), {"conforms": True})
     test.case("hostile.is_text", list(hostile(test)))
     test.red("loads", "loads http://192.0.2.1/x", "<img src='http://192.0.2.1/x' alt=''>")
