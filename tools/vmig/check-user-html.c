@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What comes of `vmig check --user` as one page of HTML that needs nothing else. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check-html.h"
@@ -9,8 +10,14 @@
 static void words(FILE *to, char *const *list, uint32_t n)
 {
 	for (uint32_t i = 0; i < n && list[i]; i++) {
+		char *word = strdup(list[i]);
+
+		if (!word)
+			return;
+		check_text_clean(word); /* arguments may be no UTF-8 */
 		fputs(i ? " " : "", to);
-		check_report_escape(to, list[i]);
+		check_report_escape(to, word);
+		free(word);
 	}
 }
 
