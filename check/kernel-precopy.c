@@ -178,9 +178,10 @@ void check_kernel_info_states(struct check_context *c)
 		check_observe(c, "EINVAL from any state but the PRE_COPY ones", "%s", strerror(-odd));
 }
 
-/* A driver that does not assign flags gives back what came, so that they come as 0 here. */
+/* A driver that does not assign flags gives back what came: 0, and no harm is done; then something else. */
 void check_kernel_info_flags(struct check_context *c)
 {
+	struct vmig_uapi_precopy_info odd = { .flags = NO_FLAG };
 	int fd = kernel_bring(c, VMIG_STATE_PRE_COPY);
 
 	check_did(c, "PRECOPY_INFO before and behind all data, without having asked for the new flags");
@@ -192,7 +193,13 @@ void check_kernel_info_flags(struct check_context *c)
 			check_fail(c, "flags are reserved: 0 as they came", "%#x", info.flags);
 		kernel_drain(c, fd, NULL);
 	}
+	check_did(c, "PRECOPY_INFO with flags that came as %#x", NO_FLAG);
+	must_info(c, fd, &odd);
 	kernel_close(c, fd);
+	if (odd.flags == NO_FLAG)
+		check_observe(
+			c, "flags are assigned: it is for drivers that do not that Linux 7.1 has an opt-in",
+			"%#x still", odd.flags);
 }
 
 void check_kernel_info_v2(struct check_context *c)
