@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """judged QEMU FOLDER,... FOLDER,... [IOMMUFD CDEV CDEV] : a live migration between two QEMUs, with the devices that are
 found here already: this is the COMMAND of `vmig check --user`. By the folders for sysfsdev= (as many on each side), or one
-device each by passed descriptors. The machine on the destination runs at once. The last line on stdout is what QEMU has said of it. Status: 0 it was tried."""
+device each by passed descriptors. The machine on the destination runs at once. CANCEL=1 in the environment: it is cancelled in pre-copy. The last line on stdout is what QEMU has said of it. Status: 0 it was tried."""
 import os
 import shutil
 import sys
@@ -11,9 +11,10 @@ import time
 
 from cells import Cell
 from main import place
-from qmp import Failed, statuses
+from qmp import Failed, device_states, statuses
 from vm import Vm, kill_all
 
+CANCEL = os.environ.get("CANCEL") == "1"
 PATIENCE = float(os.environ.get("PATIENCE", "15"))
 
 
@@ -43,7 +44,8 @@ def set_up(source, destination, folder):
     for vm in (source, destination):
         vm.qmp.do("migrate-set-capabilities", capabilities=states)
     # The whole of a small state fits in it, so that no bandwidth that QEMU guesses decides what is seen.
-    source.qmp.do("migrate-set-parameters", **{"max-bandwidth": 10 << 30, "downtime-limit": 2000000})
+    limits = {"max-bandwidth": 1 << 20, "downtime-limit": 1} if CANCEL else {"max-bandwidth": 10 << 30, "downtime-limit": 2000000}
+    source.qmp.do("migrate-set-parameters", **limits)
     destination.qmp.do("migrate-incoming", uri=f"unix:{folder}/m")
     source.qmp.do("migrate", uri=f"unix:{folder}/m")
 
@@ -73,10 +75,13 @@ def migrate(source, destination, folder):
     source.guest.ask("i")
     source.guest.wait_taken(200)
     set_up(source, destination, folder)
-    over = source.qmp.wait(lambda events: [s for s in statuses(events) if s in ("completed", "failed")],
+    if CANCEL:
+        source.qmp.wait(lambda events: "PRE_COPY" in device_states(events, "vf0"), "the device in pre-copy")
+        source.qmp.do("migrate_cancel")
+    over = source.qmp.wait(lambda events: [s for s in statuses(events) if s in ("completed", "failed", "cancelled")],
                            "the end of the migration")[0]
     there = goes_on(destination) if over == "completed" else "waited"
-    here = goes_on(source) if over == "failed" else "stands"
+    here = "stands" if over == "completed" else goes_on(source)
     return f"QEMU says {over}; the source {here}, the destination {there}"
 
 
