@@ -109,6 +109,8 @@ t_a_hang_is_ended_and_reported() {
 	able
 	expect 1 "$VMIG" check --user --fail none --timeout 200ms --tap -- "$VMM" hangs
 	has out '^not ok 1 - none: the command ends'
+	expect 1 "$VMIG" check --user --fail none --timeout 200ms --tap -- sh -c 'setsid "$0" hangs & exit 0' "$VMM"
+	has out '^not ok 1 - none: the command ends'
 }
 t_forms_of_the_report() {
 	able

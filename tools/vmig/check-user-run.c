@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,6 +113,8 @@ __attribute__((noreturn)) static void play(const struct user_report *report,
 	struct run run = { .o = &o, .watch = &watch };
 	int r = make_options(report, scenario, &o);
 
+	/* Who ends the check ends the command, too: a run passes it on. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (r)
 		_exit(tool_fail(VMIG_NOT_DONE, "%s", strerror(-r)));
 	tool_say_begin("check", false, true);

@@ -116,8 +116,8 @@ static void on_signal(struct loop *loop)
 
 	if (read(loop->signal_fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo == SIGCHLD)
 		return;
-	/* A key on the terminal has reached the command already. */
-	if (info.ssi_code == SI_KERNEL && info.ssi_signo != SIGHUP)
+	/* A key on the terminal has reached the command already, unless it is in a group of its own. */
+	if (info.ssi_code == SI_KERNEL && info.ssi_signo != SIGHUP && !loop->run->watch)
 		return;
 	/* The command has ended, and a daemon is left that we know nothing of: end the run, not the daemon. */
 	if (loop->pid)
