@@ -99,6 +99,21 @@ t_misbehaviour_in_v1_is_found() {
 		v1-asks-after-failure fail source:PRE_COPY_P2P>STOP_COPY:EIO v1-writes-after-a-failure --v1
 	END
 }
+# Over the kernel's ABI vmig is a user as others are.
+t_vmig_itself() {
+	clean -- "$VMIG" migrate vfio:{0} --to vfio:{1}
+	kept 20
+	clean --device nic,state=64K nic,state=64K nic,state=64K nic,state=64K --fail none --fail write:EIO -- \
+		"$VMIG" migrate vfio:{0} vfio:{1} --to vfio:{2} vfio:{3}
+	json out 'any(r["id"] == "p2p-before-stop" and r["verdict"] == "pass" for r in x[0]["rules"])'
+}
+t_vmig_itself_by_v1() {
+	clean --device $V1 --fail none --fail 'source:PRE_COPY_P2P>STOP_COPY:EIO' --fail source:read:EIO --fail destination:write:EIO -- \
+		"$VMIG" migrate v1+vfio:{0} --to v1+vfio:{1}
+	# A device of v1 judges its data when it is to run: that is after the commit, which vmig says beforehand.
+	judged 1 --device $V1 --fail destination:load:EINVAL -- "$VMIG" migrate v1+vfio:{0} --to v1+vfio:{1}
+	json out '[r["id"] for r in x[0]["rules"] if r["verdict"] == "fail"] == ["keeps-the-source"]'
+}
 t_who_does_nothing_is_not_judged() {
 	able
 	expect 2 "$VMIG" check --user --fail none -- "$VMM" does-nothing
