@@ -66,7 +66,7 @@ const struct check_user_rule check_user_rules[] = {
 	  "the log is reported once more when the device has stopped" },
 	[USER_LOG_GIVES_UP] = { "log-takes-a-refusal", { "log.more-ranges" }, OBSERVE,
 	  "as many ranges as were refused are not tried again" },
-	[USER_LOG_ENDED] = { "log-is-stopped", { "log.stop" }, OBSERVE,
+	[USER_LOG_ENDED] = { "log-is-stopped", { "log.matching-stop" }, OBSERVE,
 	  "a log that was started is stopped before the device is closed" },
 	/* the migration region of v1 */
 	[USER_V1_TABLE] = { "v1-ways-of-the-table", { "v1.state.other", "v1.arcs.resuming", "v1.arcs.resumed", "v1.arcs.shutdown" }, FAIL,

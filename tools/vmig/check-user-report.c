@@ -196,8 +196,8 @@ void user_report_json(const struct user_report *report)
 						       "about", check_user_rules[i].about, "clauses",
 						       clauses_json(&check_user_rules[i]), "verdict",
 						       check_verdict_name(user_rule_verdict(report, i))));
-	o = json_pack("{s:o, s:o, s:o, s:o, s:o}", "user", command, "devices", devices, "scenarios",
-		      scenarios, "rules", rules, "clauses", all_clauses_json(report));
+	o = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o}", "vmig-check-user", 1, "user", command, "devices",
+		      devices, "scenarios", scenarios, "rules", rules, "clauses", all_clauses_json(report));
 	json_dumpf(o, stdout, JSON_COMPACT);
 	printf("\n");
 	json_decref(o);
