@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * check - the conformance suite: what a device does against the text of linux/vfio.h.
+ * check - the conformance suite: what a device does against the published texts.
  *
  * A check tries one behaviour and cites the clauses (clauses.tsv) that it is about. Each runs in a process of its own,
  * which opens the device, so that a hang or a crash is a result like others. The caller has no thread and no open handle.

@@ -85,6 +85,30 @@ void vu_dma_map_over(struct check_context *c)
 	must_unmap(&vu, IOVA + 4 * VU_PAGE, 4 * VU_PAGE);
 }
 
+#define MANY 1000u
+
+void vu_dma_map_many(struct check_context *c)
+{
+	struct vu vu;
+	uint32_t n;
+	int fd, r;
+
+	vu_start(c, &vu);
+	if (vu_is_v1(&vu))
+		check_end(c, CHECK_NOT_APPLICABLE, "", "0.9.1 has no max_dma_maps");
+	fd = way(&vu, VU_PAGE);
+	n = vu.max_dma_maps < MANY ? vu.max_dma_maps : MANY;
+	check_did(c, "mapped %u pages, each by itself, where max_dma_maps is %u", n, vu.max_dma_maps);
+	for (uint64_t i = 0; i < n; i++) {
+		r = vu_map(&vu, 3, IOVA + 2 * i * VU_PAGE, VU_PAGE, fd, 0);
+		if (r)
+			check_fail(c, "so many windows can be valid at one time", "%s after %llu",
+				   strerror(-r), (unsigned long long)i);
+	}
+	for (uint64_t i = 0; i < n; i++)
+		must_unmap(&vu, IOVA + 2 * i * VU_PAGE, VU_PAGE);
+}
+
 void vu_dma_map_odd(struct check_context *c)
 {
 	static const struct {

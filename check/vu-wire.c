@@ -49,7 +49,7 @@ static void attach(struct msghdr *m, char *control, size_t room, int fd)
 }
 
 /* Whoever does not read what is sent is waited for as long as for an answer. */
-static void send_all(struct vu *vu, int to, const void *data, size_t len, int fd)
+void vu_send_to(struct vu *vu, int to, const void *data, size_t len, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { (void *)(uintptr_t)data, len };
@@ -77,10 +77,10 @@ static void send_all(struct vu *vu, int to, const void *data, size_t len, int fd
 
 void vu_send_raw(struct vu *vu, const void *data, size_t len, int fd)
 {
-	send_all(vu, vu->fd, data, len, fd);
+	vu_send_to(vu, vu->fd, data, len, fd);
 }
 
-static void put_header(uint8_t *to, uint16_t id, uint16_t command, uint32_t size, uint32_t flags)
+void vu_put_header(uint8_t *to, uint16_t id, uint16_t command, uint32_t size, uint32_t flags)
 {
 	const uint32_t error = 0;
 
@@ -97,7 +97,7 @@ size_t vu_put(struct vu *vu, uint8_t *to, uint16_t id, uint16_t command, uint32_
 	size_t len = body ? body->len : 0, more = body ? body->data_len : 0;
 
 	(void)vu;
-	put_header(to, id, command, (uint32_t)(VU_HEADER + len + more), flags);
+	vu_put_header(to, id, command, (uint32_t)(VU_HEADER + len + more), flags);
 	if (len)
 		memcpy(to + VU_HEADER, body->at, len);
 	if (more)
@@ -122,7 +122,7 @@ void vu_send_header(struct vu *vu, uint16_t command, uint32_t size, uint32_t fla
 {
 	uint8_t head[VU_HEADER];
 
-	put_header(head, ++vu->id, command, size, flags);
+	vu_put_header(head, ++vu->id, command, size, flags);
 	vu_send_raw(vu, head, sizeof(head), -1);
 }
 
@@ -213,101 +213,10 @@ static bool read_message(struct vu *vu, int from, struct vu_message *m)
 	return read_all(vu, from, m, m->body, m->len);
 }
 
-/* --- the server's commands ------------------------------------------------------------------------ */
-
-__attribute__((format(printf, 2, 3))) static void wrong(struct vu *vu, const char *format, ...)
-{
-	va_list ap;
-
-	if (*vu->dma_wrong)
-		return;
-	va_start(ap, format);
-	vsnprintf(vu->dma_wrong, sizeof(vu->dma_wrong), format, ap);
-	va_end(ap);
-}
-
-/* The memory of an access, or NULL. */
-static uint8_t *reached(struct vu *vu, const struct vu_message *m, uint64_t address, uint64_t count)
-{
-	for (uint32_t i = 0; i < vu->n_memory; i++) {
-		const struct vu_memory *mem = &vu->memory[i];
-
-		if (address < mem->iova || address - mem->iova > mem->size ||
-		    count > mem->size - (address - mem->iova))
-			continue;
-		if (m->command == VU_DMA_READ ? !mem->readable : !mem->writeable)
-			wrong(vu, "%s of memory that is not mapped so",
-			      m->command == VU_DMA_READ ? "a read" : "a write");
-		return mem->at + (address - mem->iova);
-	}
-	wrong(vu, "an access to %#llx, %llu bytes, where nothing is mapped", (unsigned long long)address,
-	      (unsigned long long)count);
-	return NULL;
-}
-
-/* Where the data of an access are, or NULL: it is refused. */
-static uint8_t *allowed(struct vu *vu, const struct vu_message *m, uint64_t *ret_address, uint64_t *ret_count)
-{
-	bool reads = m->command == VU_DMA_READ;
-
-	if ((!reads && m->command != VU_DMA_WRITE) || m->len < 16) {
-		wrong(vu, "command %u of the server, %zu bytes", m->command, m->len);
-		return NULL;
-	}
-	memcpy(ret_address, m->body, 8);
-	memcpy(ret_count, m->body + 8, 8);
-	vu->n_dma++;
-	vu->dma_largest = *ret_count > vu->dma_largest ? *ret_count : vu->dma_largest;
-	if (m->len != 16 + (reads ? 0 : *ret_count)) {
-		wrong(vu, "a count of %llu with %zu bytes", (unsigned long long)*ret_count, m->len);
-		return NULL;
-	}
-	if (*ret_count > vu->our_max_data) {
-		wrong(vu, "a count of %llu, beyond max_data_xfer_size", (unsigned long long)*ret_count);
-		return *ret_count > VU_BODY_MAX ? NULL : reached(vu, m, *ret_address, *ret_count);
-	}
-	return reached(vu, m, *ret_address, *ret_count);
-}
-
-static void answer(struct vu *vu, int to, const struct vu_message *m)
-{
-	const uint32_t refused = EINVAL;
-	uint64_t address = 0, count = 0;
-	uint8_t *at = allowed(vu, m, &address, &count), *out;
-	bool reads = m->command == VU_DMA_READ;
-	size_t len = at ? VU_HEADER + 16 + (reads ? count : 0) : VU_HEADER;
-
-	out = calloc(1, len);
-	if (!out)
-		check_end(vu->c, CHECK_ERROR, "", "no memory");
-	put_header(out, m->id, m->command, (uint32_t)len, VU_REPLY | (at ? 0 : VU_ERROR));
-	if (!at)
-		memcpy(out + 12, &refused, 4);
-	if (at) {
-		memcpy(out + 16, &address, 8);
-		memcpy(out + 24, &count, 8);
-	}
-	if (at && reads)
-		memcpy(out + 32, at, count);
-	if (at && !reads)
-		memcpy(at, m->body + 16, count);
-	if (!(m->flags & VU_NO_REPLY))
-		send_all(vu, to, out, len, -1);
-	free(out);
-}
-
-void vu_answer_held(struct vu *vu)
-{
-	vu->hold = false;
-	if (vu->n_held)
-		answer(vu, vu->twin >= 0 ? vu->twin : vu->fd, &vu->held);
-	vu->n_held = 0;
-}
-
 static void take_command(struct vu *vu, int from, struct vu_message *m)
 {
 	if (!vu->hold) {
-		answer(vu, from, m);
+		vu_answer(vu, from, m);
 		return;
 	}
 	vu->n_held++;
@@ -347,7 +256,7 @@ static int one(struct vu *vu, int which)
 	if ((vu->in.flags & VU_TYPE) == VU_REPLY)
 		return 1;
 	if (vu->twin >= 0)
-		wrong(vu, "command %u of the server beside the twin socket", vu->in.command);
+		vu_wrong(vu, "command %u of the server beside the twin socket", vu->in.command);
 	take_command(vu, vu->fd, &vu->in);
 	return 0;
 }

@@ -83,7 +83,7 @@ struct vu {
 	uint64_t flags;                 /* VFIO_MIGRATION_* */
 	bool write_multiple, migration; /* what was agreed on */
 	uint32_t max_data;              /* of the server */
-	uint32_t our_max_data;
+	uint32_t our_max_data, max_dma_maps;
 	/* Its accesses to memory. */
 	struct vu_memory memory[VU_MEMORY_NR];
 	uint32_t n_memory;
@@ -115,6 +115,8 @@ void vu_bytes(struct vu_body *b, const void *data, size_t len);
 uint16_t vu_send(struct vu *vu, uint16_t command, uint32_t flags, const struct vu_body *body);
 /** With another size in the header. */
 void vu_send_header(struct vu *vu, uint16_t command, uint32_t size, uint32_t flags);
+void vu_put_header(uint8_t *to, uint16_t id, uint16_t command, uint32_t size, uint32_t flags);
+void vu_send_to(struct vu *vu, int to, const void *data, size_t len, int fd);
 void vu_send_raw(struct vu *vu, const void *data, size_t len, int fd);
 /** The bytes of a command as they would be sent; returns their number. @to has room for them. */
 size_t vu_put(struct vu *vu, uint8_t *to, uint16_t id, uint16_t command, uint32_t flags,
@@ -135,10 +137,14 @@ uint32_t vu_u32(struct vu *vu, size_t at);
 uint64_t vu_u64(struct vu *vu, size_t at);
 /** The reply has exactly @len bytes behind its header. */
 void vu_has(struct vu *vu, size_t len, const char *expected);
+/** Answer a command of the server's that came from @to. */
+void vu_answer(struct vu *vu, int to, const struct vu_message *m);
+/** What the server does, or asks for, is not allowed: the first such thing is kept. */
+__attribute__((format(printf, 2, 3))) void vu_wrong(struct vu *vu, const char *format, ...);
 /** Answer the command that is held. */
 void vu_answer_held(struct vu *vu);
 
-/* --- commands as one calls them (vu-talk.c) -------------------------------------------------------- */
+/* --- commands as one calls them (vu-talk.c, vu-ask.c) -------------------------------------------------------- */
 
 #define VU_GET   (1u << 16)
 #define VU_SET   (1u << 17)

@@ -19,10 +19,11 @@ extern void vu_unknown_command(struct check_context *c), vu_odd_headers(struct c
 	vu_short_payloads(struct check_context *c), vu_reset(struct check_context *c);
 
 extern void vu_dma_map(struct check_context *c), vu_dma_map_over(struct check_context *c),
-	vu_dma_map_odd(struct check_context *c), vu_dma_unmap(struct check_context *c),
-	vu_dma_unmap_exact(struct check_context *c), vu_dma_unmap_releases(struct check_context *c),
-	vu_dma_unmap_all(struct check_context *c), vu_leave_maps(struct check_context *c),
-	vu_leave_irqs(struct check_context *c), vu_leave_state(struct check_context *c);
+	vu_dma_map_odd(struct check_context *c), vu_dma_map_many(struct check_context *c),
+	vu_dma_unmap(struct check_context *c), vu_dma_unmap_exact(struct check_context *c),
+	vu_dma_unmap_releases(struct check_context *c), vu_dma_unmap_all(struct check_context *c),
+	vu_leave_maps(struct check_context *c), vu_leave_irqs(struct check_context *c),
+	vu_leave_state(struct check_context *c);
 extern void vu_region_reads(struct check_context *c), vu_region_writes(struct check_context *c),
 	vu_region_bounds(struct check_context *c), vu_count_limit(struct check_context *c),
 	vu_write_multi(struct check_context *c);

@@ -239,6 +239,24 @@ static bool take_twin(struct vu_proxy *p, struct vu_seen *m)
 	return true;
 }
 
+static bool hide_twin(struct vu_proxy *p, struct vu_seen *m)
+{
+	char *at = vu_is(m, C_VERSION) ? memmem(m->at, m->len, "twin_socket", 11) : NULL;
+
+	if (at)
+		at[0] = 'T';
+	return true;
+}
+
+/* There is room for a few of them only. */
+static bool few_maps(struct vu_proxy *p, struct vu_seen *m)
+{
+	if (!vu_is(m, C_DMA_MAP) || ++p->n <= 500)
+		return true;
+	vu_fail(p, m, ENOSPC);
+	return false;
+}
+
 static bool answer_twin(struct vu_proxy *p, struct vu_seen *m)
 {
 	if (!(vu_seen_flags(m) & 1) || twin < 0)
@@ -268,6 +286,8 @@ const struct vu_mutant vu_mutants_dma[] = {
 	{ "stalls", .request = stall, .reply = note_dma },
 	{ "writes-after-unmap", .request = drop_stray, .reply = write_again },
 	{ "writes-to-read-only", .request = write_to_all },
+	{ "no-twin", .request = hide_twin },
+	{ "few-mappings", .request = few_maps },
 	{ "no-use-of-twin", .request = answer_twin, .reply = take_twin },
 	{ 0 },
 };

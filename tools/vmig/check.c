@@ -155,7 +155,7 @@ static int run(const struct tool_options *o)
 const struct tool_verb tool_check = {
 	.name = "check",
 	.words = "DEVICE",
-	.about = "what a device does against the text of linux/vfio.h",
+	.about = "what a device does against the published texts",
 	.more = "The state of the device is lost. One that holds a migrated device's state is not touched "
 		"without "
 		"--dangerous.\n"
