@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "v1.h"
 #include "left.h"
+#include "output.h"
 
 #define DEFAULT_TIMEOUT_MS 20000u
 #define CLOSE_MS           5000 /* to let go of the device, when the result is there */
@@ -302,6 +303,7 @@ static void run_in_child(const struct check_target *target, const struct check *
 			 struct check_result *left, const int fds[2], struct check_result *ret)
 {
 	uint64_t begun_ns = check_now_ns();
+	int output = check_output_new();
 	pid_t pid;
 
 	left->verdict = CHECK_ERROR;
@@ -310,6 +312,7 @@ static void run_in_child(const struct check_target *target, const struct check *
 	pid = fork();
 	if (!pid) {
 		close(fds[0]);
+		check_output_take(output);
 		child(target, check, left, begun_ns, fds[1]);
 	}
 	close(fds[1]);
@@ -318,6 +321,7 @@ static void run_in_child(const struct check_target *target, const struct check *
 	else
 		watch(target, pid, fds[0], begun_ns, left, ret);
 	close(fds[0]);
+	check_output_give(output);
 }
 
 void check_run(const struct check_target *target, const struct check *check, struct check_result *ret)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vmig/uuid.h>
@@ -69,6 +70,63 @@ TEST(a_hang_is_a_result)
 	ck_assert_ptr_nonnull(strstr(result.saw, "200 ms"));
 	ck_assert_str_eq(result.did, "paused for ever");
 	ck_assert_str_eq(result.expected, "y");
+}
+
+static dev_t output_dev;
+static ino_t output_ino;
+
+/* One that hangs in the kernel for good would hold a pipe open. */
+static void looks_at_its_output(struct check_context *c)
+{
+	struct stat st;
+
+	for (int fd = 1; fd <= 2; fd++)
+		if (fstat(fd, &st) || (st.st_dev == output_dev && st.st_ino == output_ino))
+			_exit(1);
+}
+
+TEST(a_check_has_no_output_of_its_callers)
+{
+	int fds[2], out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
+	struct check_result result;
+	struct stat st;
+
+	ck_assert_int_eq(pipe(fds), 0);
+	fflush(NULL);
+	dup2(fds[1], STDOUT_FILENO);
+	dup2(fds[1], STDERR_FILENO);
+	fstat(fds[1], &st);
+	output_dev = st.st_dev;
+	output_ino = st.st_ino;
+	result = run((struct check_target){ 0 }, CHECK(.run = looks_at_its_output));
+	dup2(out, STDOUT_FILENO);
+	dup2(err, STDERR_FILENO);
+	close(out);
+	close(err);
+	close(fds[0]);
+	close(fds[1]);
+	ck_assert_int_eq(result.verdict, CHECK_PASS);
+}
+
+static void prints(struct check_context *c)
+{
+	fputs("of a check", stderr);
+}
+
+TEST(what_a_check_prints_is_on_standard_error)
+{
+	char text[32] = "";
+	int fds[2], err = dup(STDERR_FILENO);
+
+	ck_assert_int_eq(pipe(fds), 0);
+	dup2(fds[1], STDERR_FILENO);
+	run((struct check_target){ 0 }, CHECK(.run = prints));
+	dup2(err, STDERR_FILENO);
+	close(err);
+	close(fds[1]);
+	ck_assert_int_gt((int)read(fds[0], text, sizeof(text) - 1), 0);
+	close(fds[0]);
+	ck_assert_str_eq(text, "of a check");
 }
 
 TEST(a_process_that_dies_is_an_error)
@@ -145,6 +203,7 @@ TEST(the_worst_check_decides_over_a_clause)
 }
 
 HARNESS("check-suite", T(a_check_that_returns_has_passed), T(a_hang_is_a_result),
+	T(a_check_has_no_output_of_its_callers), T(what_a_check_prints_is_on_standard_error),
 	T(a_process_that_dies_is_an_error), T(a_device_that_cannot_be_opened_is_an_error),
 	T(what_a_device_lacks_is_not_applicable), T(bad_data_go_into_a_kernel_driver_only_if_allowed),
 	T(a_device_that_holds_a_migrated_state_is_left_alone), T(the_worst_check_decides_over_a_clause))
