@@ -167,7 +167,7 @@ static bool take_half(struct vu_proxy *p, struct vu_seen *m)
 const struct vu_mutant vu_mutants_state[] = {
 	{ "says-stop-in-running-p2p", .reply = late },
 	{ "takes-error", .request = take_error },
-	{ "takes-pre-copy", .request = take_pre_copy, .spec = "nic,state=16K,precopy=off" },
+	{ "takes-a-state-it-lacks", .request = take_pre_copy, .spec = "nic,state=16K,precopy=off" },
 	{ "takes-any-state", .request = take_any },
 	{ "takes-the-way-back", .request = take_back },
 	{ "error-for-ever", .request = reset_of_nothing, .reply = error_for_ever },
