@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "context.h"
+#include "watch.h"
 
 #define PIECE 65536u
 /* A device of more than this is read in larger pieces: the many small ones would only take long. */
@@ -147,20 +147,71 @@ void check_second_device(struct check_context *c)
 	round_trip(c, check_second(c));
 }
 
+/* A state that a reset does not give, if there is a way to one. In RUNNING. */
+static void give_state(struct check_context *c)
+{
+	uint8_t ignored[CHECK_TOUCH_MAX];
+
+	if (c->target->touch)
+		check_touch(c, c->dev, ignored);
+	if (c->target->driver && c->target->driver->drives(c->dev))
+		check_work_once(c);
+}
+
+static bool is_same(const struct check_bytes *a, const struct check_bytes *b)
+{
+	return a->len == b->len && !memcmp(a->data, b->data, a->len);
+}
+
+/* Of a device that has something else before @a is loaded: else it would show nothing. */
+static void save_other(struct check_context *c, const struct check_bytes *a, struct check_bytes *to)
+{
+	uint8_t ignored[CHECK_TOUCH_MAX];
+
+	check_to_running(c, c->dev);
+	if (check_reset(c, c->dev))
+		check_fail(c, "the device can be reset", "it cannot");
+	if (c->target->touch)
+		check_touch_otherwise(c, c->dev, ignored);
+	save(c, to);
+	if (is_same(a, to))
+		check_end(c, CHECK_NOT_APPLICABLE, "",
+			  "the device has the same after a reset: nothing shows that the data are used%s",
+			  c->target->touch ? "" : " (--touch)");
+	check_to_running(c, c->dev);
+}
+
+/* Where @a and @other differ, is @b rather @other? A stream may have more in it than the state, so that neither is it. */
+static bool rather(const struct check_bytes *a, const struct check_bytes *other, const struct check_bytes *b)
+{
+	size_t as_a = 0, as_other = 0, len = a->len < other->len ? a->len : other->len;
+
+	for (size_t i = 0; i < len && i < b->len; i++) {
+		as_a += a->data[i] != other->data[i] && b->data[i] == a->data[i];
+		as_other += a->data[i] != other->data[i] && b->data[i] == other->data[i];
+	}
+	return as_other > as_a;
+}
+
 /* What was loaded is what is saved next. */
 void check_restored_again(struct check_context *c)
 {
-	struct check_bytes a, b;
+	struct check_bytes a, b, other;
 
+	give_state(c);
 	save(c, &a);
-	check_to_running(c, c->dev);
-	check_did(c, "loaded what was saved, and saved the device again from STOP");
+	save_other(c, &a, &other);
+	check_did(c, "saved, reset and loaded the device, and saved it again from STOP");
 	must_load(c, c->dev, &a, PIECE);
 	check_save(c, PIECE, &b);
+	if (rather(&a, &other, &b))
+		check_fail(c, "what was loaded is what the device has then",
+			   "it has rather what it had before (%zu bytes)", b.len);
 	same(c, CHECK_OBSERVATION, &a, &b,
 	     "the same bytes, as the state is the same (the stream may have more in it)");
 	free(a.data);
 	free(b.data);
+	free(other.data);
 }
 
 /* A session that was given up must not leave anything in the next one. */

@@ -180,6 +180,21 @@ void check_work_must(struct check_context *c, struct check_memory *memory)
 		check_end(c, CHECK_SKIPPED, "", "the device does no DMA, though it has work");
 }
 
+void check_work_once(struct check_context *c)
+{
+	struct check_memory memory;
+
+	check_work_start(c, false);
+	check_memory_find(c, VMIG_DMA_WRITE, &memory);
+	(void)check_work_seen(c, &memory);
+	check_work_pause(c);
+	c->target->driver->end(c->work);
+	c->work = NULL;
+	vmig_space_free(c->space);
+	c->space = NULL;
+	check_memory_done(&memory);
+}
+
 void check_work_pause(struct check_context *c)
 {
 	int r = c->target->driver->pause(c->work);

@@ -32,6 +32,8 @@ bool check_comes_to_change(struct check_context *c, const struct check_memory *m
 bool check_work_seen(struct check_context *c, struct check_memory *memory);
 /** It does, or the check is skipped. */
 void check_work_must(struct check_context *c, struct check_memory *memory);
+/** The driver has worked with the device, which runs, and is gone. */
+void check_work_once(struct check_context *c);
 void check_work_pause(struct check_context *c);
 void check_work_resume(struct check_context *c);
 /** The driver pauses, and the device goes to STOP. */

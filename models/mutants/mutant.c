@@ -94,10 +94,12 @@ static int set_state(void *p, uint32_t to, struct vmig_session_half *ret, struct
 
 	if (r)
 		return r;
-	if (from == VMIG_STATE_RESUMING && to != VMIG_STATE_RESUMING)
-		return told(m, mutant_session_loaded(m, to), error);
-	note(m, from, to);
-	r = told(m, vmig_device_set_state(m->inner, to, VMIG_STATE_NONE, &inner), error);
+	if (from == VMIG_STATE_RESUMING && to != VMIG_STATE_RESUMING) {
+		r = told(m, mutant_session_loaded(m, to), error);
+	} else {
+		note(m, from, to);
+		r = told(m, vmig_device_set_state(m->inner, to, VMIG_STATE_NONE, &inner), error);
+	}
 	if (!r && m->rule->after)
 		m->rule->after(m, from, to, &inner);
 	return r || !inner ? r : mutant_session_start(m, inner, to == VMIG_STATE_RESUMING, ret);
