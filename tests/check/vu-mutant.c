@@ -429,10 +429,3 @@ int vu_mutant_connect(const struct vu_mutant *mutant, int *ret_fd)
 	*ret_fd = user[0];
 	return r;
 }
-
-/* Each check's process ends with its threads; ThreadSanitizer would let each sleep a second for them. */
-const char *__tsan_default_options(void);
-__attribute__((visibility("default"))) const char *__tsan_default_options(void)
-{
-	return "atexit_sleep_ms=0";
-}
