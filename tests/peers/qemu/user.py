@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """user [--write-golden] [QEMU...] : what `vmig check --user` says of unmodified QEMUs, compared with
-tests/peers/golden/user-qemu-NAME.txt. A golden file has the version that it is about: another one fails, and says how to
-renew it. TAP lines."""
+tests/peers/golden/user-qemu-NAME.txt. A golden file has the version that it is about. Another version is told; one that
+does something else fails, and says how to renew it. TAP lines."""
 import json
 import os
 import subprocess
@@ -98,12 +98,17 @@ def differences(want, got):
                                                              lineterm="")]
 
 
+def body(text):
+    """Without the line that has the version."""
+    return text.split("\n", 1)[1]
+
+
 def compare(qemu, folder, write):
     path = f"{GOLDEN}/user-qemu-{qemu}.txt"
     start = time.monotonic()
     version, got, logs = look(qemu, folder)
     again = ""
-    if not write and os.path.exists(path) and got != open(path, encoding="utf-8").read():
+    if not write and os.path.exists(path) and body(got) != body(open(path, encoding="utf-8").read()):
         # A machine that is busy can make one of two sides end before the other has said its word.
         version, got, logs = look(qemu, folder)
         again = " (the second of two attempts)"
@@ -113,12 +118,12 @@ def compare(qemu, folder, write):
     with open(path, encoding="utf-8") as file:
         want = file.read()
     of = want.split()[1]
-    wrong = [] if got == want else differences(want, got)
-    if of != version:
-        wrong = [f"the golden file is of QEMU {of}, and this is QEMU {version}: look at what has changed, and renew it by "
-                 f"tests/peers/peer-user build --write-golden {qemu}"] + wrong
+    wrong = [] if body(got) == body(want) else differences(want, got)
+    other = [] if of == version else [f"the golden file is of QEMU {of}, and this is QEMU {version}: look at what has changed, and "
+                                      f"renew it by tests/peers/peer-user build --write-golden {qemu}"]
+    # A newer package that does the same is no failure: a distribution's update must not turn this red.
     print(f"{'not ok' if wrong else 'ok'} - user.qemu_{qemu.replace('.', '_')}_is_as_it_was")
-    for line in wrong + (logs.splitlines()[-40:] if wrong else []):
+    for line in other + wrong + (logs.splitlines()[-40:] if wrong else []):
         print(f"# {line}")
     print(f"# QEMU {version}: {time.monotonic() - start:.1f} s{again}", flush=True)
 
