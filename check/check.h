@@ -116,6 +116,11 @@ struct check_filler {
 	/** Each of @pages pages (4096) from @iova, a multiple of 1 MiB, is written to soon, nothing else is. -EOPNOTSUPP: it
 	 *  cannot be told this device. */
 	int (*fill)(const struct check_bus *bus, uint64_t iova, uint32_t pages);
+	/** The same of a device that reads @pages - 1 pages at @from first; @at is what lies there, and becomes what it can take.
+	 *  -EOPNOTSUPP also: it only writes. */
+	int (*work)(const struct check_bus *bus, uint64_t iova, uint32_t pages, uint64_t from, uint8_t *at);
+	/** Has it read what lay there? 1, 0. */
+	int (*has_read)(const struct check_bus *bus);
 	/** When this returns it writes no more. */
 	int (*calm)(const struct check_bus *bus);
 };

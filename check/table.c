@@ -384,6 +384,8 @@ const struct check check_table[] = {
 	  "no DMA message comes for memory that was unmapped, even in mid-flight", vu_work_unmap },
 	{ "vu-dma-read-only", { "vu.map.access" }, SOCKET,
 	  "memory that may only be read is not written to", vu_work_read_only },
+	{ "vu-dma-reads", { "vu.map.access", "vu.dma.exported", "vu.dma.reads" }, SOCKET,
+	  "the device reads memory by messages, where it may, and as it is", vu_work_reads },
 	{ "vu-dma-twin-socket", { "vu.dma.twin", "vu.twin.recommended" }, SOCKET,
 	  "DMA messages come by the twin socket", vu_work_twin },
 	{ "vu-log-has-all", { "vu.log.writes" }, SOCKET,

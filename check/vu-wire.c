@@ -276,10 +276,11 @@ bool vu_receive(struct vu *vu)
 
 bool vu_wait(struct vu *vu, int ms)
 {
+	uint64_t end = check_now_ns() + (uint64_t)ms * 1000000, now;
 	uint8_t head[VU_HEADER];
 
-	for (;;) {
-		int which = ready(vu, ms);
+	while ((now = check_now_ns()) < end && !vu->closed) {
+		int which = ready(vu, (int)((end - now) / 1000000) + 1);
 
 		if (!which)
 			return false;
@@ -287,11 +288,11 @@ bool vu_wait(struct vu *vu, int ms)
 		if (which == 1 && recv(vu->fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT) == sizeof(head) &&
 		    (head[8] & VU_TYPE) == VU_REPLY)
 			return true;
-		if (one(vu, which))
-			return vu->closed ? false : true;
+		(void)one(vu, which);
 		if (vu->hold)
 			return false;
 	}
+	return false;
 }
 
 int vu_call(struct vu *vu, uint16_t command, const struct vu_body *body)

@@ -126,7 +126,7 @@ size_t vu_put(struct vu *vu, uint8_t *to, uint16_t id, uint16_t command, uint32_
 
 /** The next reply, in vu->in; the server's own commands before it are answered. False: it has closed. */
 bool vu_receive(struct vu *vu);
-/** Answer what it asks for, until a reply or nothing comes for so long. True: a reply is there to be received. */
+/** Answer what it asks for, for so long, or until a reply comes. True: one is there to be received. */
 bool vu_wait(struct vu *vu, int ms);
 /** Request and reply: 0, or the error as a negative errno; -ECONNRESET: it has closed. */
 int vu_call(struct vu *vu, uint16_t command, const struct vu_body *body);

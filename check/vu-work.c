@@ -162,6 +162,33 @@ void vu_work_by_messages(struct check_context *c)
 		check_fail(c, "the device writes where it was told to", "it wrote behind that, too");
 }
 
+/* What it reads is mapped for that only, and what it writes for that only. */
+void vu_work_reads(struct check_context *c)
+{
+	const uint64_t from = IOVA + (1u << 20);
+	struct vu vu;
+	struct check_bus bus;
+	uint8_t *at, *jobs;
+	int r;
+
+	vu_start_with(c, &vu, SMALL);
+	needs_work(&vu);
+	bus = bus_of(&vu);
+	at = map_messages(&vu, 2);
+	vu_map_messages(&vu, 1, from, AROUND * VU_PAGE, &jobs);
+	check_did(c, "gave the device work that it reads, with memory without a descriptor");
+	r = c->target->filler->work(&bus, IOVA, PAGES, from, jobs);
+	if (r == -EOPNOTSUPP)
+		check_end(c, CHECK_SKIPPED, "",
+			  "nobody here has a driver for this device, or it only writes");
+	if (r)
+		check_fail(c, "the device is given work", "%s", strerror(-r));
+	wait_full(&vu, at, NULL, 0);
+	nothing_wrong(&vu);
+	if (c->target->filler->has_read(&bus) != 1)
+		check_fail(c, "the device has read what lies in memory", "it has read something else");
+}
+
 /* The device wants to write, and waits. */
 static void hold_one(struct vu *vu)
 {

@@ -29,9 +29,10 @@ extern void vu_region_reads(struct check_context *c), vu_region_writes(struct ch
 	vu_write_multi(struct check_context *c);
 extern void vu_work_by_fd(struct check_context *c), vu_work_by_messages(struct check_context *c),
 	vu_work_not_stalled(struct check_context *c), vu_work_unmap(struct check_context *c),
-	vu_work_read_only(struct check_context *c), vu_work_twin(struct check_context *c),
-	vu_log_all(struct check_context *c), vu_log_no_ranges(struct check_context *c),
-	vu_log_finer(struct check_context *c), vu_log_coarser(struct check_context *c);
+	vu_work_read_only(struct check_context *c), vu_work_reads(struct check_context *c),
+	vu_work_twin(struct check_context *c), vu_log_all(struct check_context *c),
+	vu_log_no_ranges(struct check_context *c), vu_log_finer(struct check_context *c),
+	vu_log_coarser(struct check_context *c);
 extern void vu_log_probed(struct check_context *c), vu_log_reply(struct check_context *c),
 	vu_log_hint(struct check_context *c), vu_log_when_off(struct check_context *c),
 	vu_log_power(struct check_context *c), vu_log_bitmap(struct check_context *c),

@@ -209,6 +209,14 @@ static bool write_to_all(struct vu_proxy *p, struct vu_seen *m)
 	return true;
 }
 
+/* Bits are lost on the way. */
+static bool read_wrong(struct vu_proxy *p, struct vu_seen *m)
+{
+	if (vu_is(m, C_DMA_READ) && vu_seen_flags(m) & 1 && m->len > PAYLOAD + 16)
+		m->at[PAYLOAD + 16] ^= 1;
+	return true;
+}
+
 /* --- the twin socket: what should come there comes here --------------------------------------------------- */
 
 static int twin = -1;
@@ -286,6 +294,7 @@ const struct vu_mutant vu_mutants_dma[] = {
 	{ "stalls", .request = stall, .reply = note_dma },
 	{ "writes-after-unmap", .request = drop_stray, .reply = write_again },
 	{ "writes-to-read-only", .request = write_to_all },
+	{ "reads-wrong", .request = read_wrong, .spec = "accel,state=16K,records=1000000" },
 	{ "no-twin", .request = hide_twin },
 	{ "few-mappings", .request = few_maps },
 	{ "no-use-of-twin", .request = answer_twin, .reply = take_twin },
