@@ -14,7 +14,7 @@ both() { clean "$1" --second "$1"; }
 t_models_in_process() {
 	local spec
 	for spec in nic,state=64K nic,state=64K,p2p=off nic,state=64K,precopy=off nic,state=64K,dirty-rate=1M/s accel,state=64K \
-		accel,state=64K,precopy=on serial; do
+		accel,state=64K,log=device accel,state=64K,precopy=on serial; do
 		both "model:$spec"
 	done
 }
