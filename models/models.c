@@ -410,7 +410,7 @@ static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *con
 		     struct vmig_error *error)
 {
 	const struct model *model = NULL;
-	struct vmig_device *plain;
+	struct vmig_device *plain, *shown = NULL;
 	struct model_options o;
 	int r = parse_spec(spec, &model, &o, error);
 
@@ -424,11 +424,13 @@ static int open_spec(const char *spec, bool v1, const struct vmig_v1_config *con
 	if (r)
 		return fail(error, r, "model %s with a state of %llu bytes cannot be made", model->info->name,
 			    (unsigned long long)o.state);
-	*ret = plain;
-	if (!v1)
-		return 0;
-	r = show_v1(model, plain, config, ret, error);
-	return r ? r : break_rule(&o, true, ret);
+	if (v1) {
+		r = show_v1(model, plain, config, &shown, error);
+		r = r ? r : break_rule(&o, true, &shown);
+	}
+	if (!r)
+		*ret = v1 ? shown : plain;
+	return r;
 }
 
 bool models_v1_only(const char *spec)
