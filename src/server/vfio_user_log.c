@@ -62,14 +62,16 @@ static int start_all(struct vmig_served *s, uint64_t *page_size)
 			       : 0;
 }
 
-/* Here the page size is a hint; a device wants one that divides its ranges, as the kernel does. */
+#define LEAST_PAGE 4096ull
+
+/* Here the page size is a hint; a device wants one that divides its ranges, as the kernel does. Ranges of odd bytes get none. */
 static uint64_t page_of_ranges(const struct vmig_served *s, uint64_t hint)
 {
 	uint64_t all = 0;
 
 	for (uint32_t i = 0; i < s->log.n_ranges; i++)
 		all |= s->log.ranges[i].iova | s->log.ranges[i].length;
-	return all ? MIN(hint, all & -all) : hint;
+	return all ? MIN(hint, MAX(all & -all, LEAST_PAGE)) : hint;
 }
 
 static int start_ranges(struct vmig_served *s, struct vmig_cursor *c, struct vmig_vu_log_start *start)
