@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernel.h"
-#include "v1.h"
+#include "kernel/kernel.h"
+#include "v1/v1.h"
 #include "left.h"
 #include "output.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The checks. scripts/check-clauses reads this table, too: one row begins with { "id", and its clauses stand in braces. */
-#include "kernel.h"
-#include "v1.h"
+#include "kernel/kernel.h"
+#include "v1/v1.h"
 #include "context.h"
-#include "vu.h"
+#include "vfio-user/vu.h"
 
 #define SOCKET    CHECK_BY_SOCKET
 #define PRE_COPY  CHECK_NEEDS_PRE_COPY

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check/kernel.h"
+#include "check/kernel/kernel.h"
 #include "judge.h"
 #include "kernel-mutant.h"
 #include "kernel-way.h"

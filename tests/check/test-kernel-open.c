@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check/kernel.h"
+#include "check/kernel/kernel.h"
 #include "kernel-way.h"
 #include "tests/harness.h"
 

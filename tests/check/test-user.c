@@ -7,7 +7,7 @@
 
 #include <vmig/uapi.h>
 
-#include "check/user.h"
+#include "check/user/user.h"
 #include "tests/harness.h"
 #include "user-script.h"
 

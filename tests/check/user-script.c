@@ -12,7 +12,7 @@
 #include <vmig/state.h>
 #include <vmig/uapi.h>
 
-#include "check/user.h"
+#include "check/user/user.h"
 
 #define STREAM  1000u /* bytes of each */
 #define INITIAL 100u

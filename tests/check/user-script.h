@@ -7,7 +7,7 @@
 
 struct check_user;
 
-/** Tell @user of all that happens. @mutant: what is done wrong (check/user-mutants.tsv); "": nothing. */
+/** Tell @user of all that happens. @mutant: what is done wrong (check/user/mutants.tsv); "": nothing. */
 void user_script(struct check_user *user, const char *mutant);
 
 #endif

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "check/kernel.h"
+#include "check/kernel/kernel.h"
 #include "open-v1.h"
 #include "open.h"
 

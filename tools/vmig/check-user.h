@@ -9,7 +9,7 @@
 #ifndef VMIG_TOOLS_CHECK_USER_H
 #define VMIG_TOOLS_CHECK_USER_H
 
-#include "check/user.h"
+#include "check/user/user.h"
 #include "tool.h"
 
 #define USER_SCENARIOS_MAX 64
