@@ -10,8 +10,8 @@ PAGES = b"VMDS\x02\x00\x01\x00"
 
 
 class Proxy:
-    """what: "data" flips a bit of a page of the device's state, which nothing in the stream guards; "header" one of a
-    frame's header, which the device must refuse. One bit in all, in the third such frame. "mute": as long as mute is set,
+    """what: "data" flips a bit of a page of the device's state, "header" one of a frame's header; the device must refuse
+    both. One bit in all, in the third such frame. "mute": as long as mute is set,
     nothing of what the destination says arrives."""
 
     def __init__(self, listen, to, what):

@@ -128,7 +128,7 @@ def cancel(cell, folder):
 def fault(cell, folder):
     """Something fails on purpose; see cells.py for what is expected."""
     pair = Pair(cell, folder)
-    pair.set_up(proxy="header" if cell.detail == "bad_stream" else None)
+    pair.set_up(proxy={"bad_stream": "header", "flipped_bit": "data"}.get(cell.detail))
     pair.start()
     over = pair.source.qmp.wait(lambda events: [s for s in statuses(events) if s in ("completed", "failed")],
                                 "the end of the migration")[0]
@@ -180,7 +180,7 @@ def fault_is_late(cell, pair):
 def red(cell, folder):
     """A check is broken on purpose: it must find that, and no other may."""
     pair = Pair(cell, folder)
-    pair.set_up(proxy="data" if cell.detail == "flipped_bit" else None)
+    pair.set_up()
     pair.start()
     if cell.detail == "lost_record":
         pair.source.qtest(f"writel {pair.registers[0] + NIC_INJECT:#x} {INJECT_LOST}")
